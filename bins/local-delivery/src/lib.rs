@@ -1,0 +1,1 @@
+//! Puts mail into mailboxes under the rights of their owners.

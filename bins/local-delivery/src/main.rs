@@ -1,0 +1,3 @@
+//! Puts mail into mailboxes under the rights of their owners.
+
+fn main() {}

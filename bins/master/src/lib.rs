@@ -1,0 +1,1 @@
+//! Binds listeners, starts and supervises every other program.

@@ -1,0 +1,3 @@
+//! Binds listeners, starts and supervises every other program.
+
+fn main() {}

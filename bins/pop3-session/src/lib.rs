@@ -1,0 +1,1 @@
+//! The session half of POP3: one process, one mailbox.

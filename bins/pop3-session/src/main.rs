@@ -1,0 +1,3 @@
+//! The session half of POP3: one process, one mailbox.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The login half of POP3.

@@ -1,0 +1,3 @@
+//! The login half of POP3.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Owns the queue: makes mail durable, schedules it, leases it to delivery agents.
+
+fn main() {}

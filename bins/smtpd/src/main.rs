@@ -1,0 +1,3 @@
+//! Receives mail over SMTP.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The settings: one record each, one TOML file.

@@ -1,0 +1,1 @@
+//! The common life of a service: load, open, jail, serve, drain.

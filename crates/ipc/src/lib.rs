@@ -1,0 +1,1 @@
+//! Typed frames between the processes over Unix sockets.

@@ -1,0 +1,1 @@
+//! Base types of mail: addresses, envelopes, replies, outcomes.

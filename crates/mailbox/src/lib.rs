@@ -1,0 +1,1 @@
+//! Maildir++ and mbox: safe delivery and the POP3 view.

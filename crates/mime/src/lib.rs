@@ -1,0 +1,1 @@
+//! Message headers, trace fields and delivery status notifications as bytes.

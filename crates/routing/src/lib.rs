@@ -1,0 +1,1 @@
+//! Where a recipient belongs: local, aliased, relayed. Pure decisions over given tables.

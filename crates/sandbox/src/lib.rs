@@ -1,0 +1,1 @@
+//! Identities, capabilities, Landlock, seccomp, limits, process start and descriptor passing.

@@ -1,0 +1,1 @@
+//! The delivery scheduler: no clock, no I/O.

@@ -1,0 +1,1 @@
+//! SMTP and LMTP as pure state machines: bytes in, replies and questions out.

@@ -1,0 +1,1 @@
+//! Drives SMTP sessions over sockets.

@@ -1,0 +1,1 @@
+//! Logging: one catalogue of events, one line per event.

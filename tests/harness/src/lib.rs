@@ -1,0 +1,1 @@
+//! Starts the real programs in a temporary folder and talks to them.

@@ -1,0 +1,1 @@
+//! Black-box suites: dialogs, interop, conformance, crash, hostile.

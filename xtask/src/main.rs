@@ -1,0 +1,3 @@
+//! Developer commands: try, test, audit, bench.
+
+fn main() {}
