@@ -1,0 +1,66 @@
+//! How one attempt for one recipient ended.
+
+use serde::{Deserialize, Serialize};
+
+use crate::reply::EnhancedStatus;
+
+/// What an attempt came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It is there, and synced.
+    Delivered(Delivered),
+    /// Not now; later perhaps.
+    Deferred(Deferral),
+    /// Never.
+    Failed(Failure),
+}
+
+/// A delivery that succeeded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// Where it went, for log and report: a mailbox or the peer's reply.
+    pub text: String,
+}
+
+/// An attempt that failed for now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deferral {
+    /// 4.x.x
+    pub status: EnhancedStatus,
+    /// Why, in words for the administrator and the report; a peer's reply verbatim.
+    pub text: String,
+}
+
+/// An attempt that failed for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// 5.x.x
+    pub status: EnhancedStatus,
+    /// Why, in words for the administrator and the report; a peer's reply verbatim.
+    pub text: String,
+}
+
+impl Outcome {
+    /// A delivery.
+    pub fn delivered(text: impl Into<String>) -> Self {
+        Self::Delivered(Delivered { text: text.into() })
+    }
+
+    /// A failure for now: `4.subject.detail`.
+    pub fn deferred(subject: u16, detail: u16, text: impl Into<String>) -> Self {
+        let status = EnhancedStatus::new(4, subject, detail);
+        Self::Deferred(Deferral {
+            status,
+            text: text.into(),
+        })
+    }
+
+    /// A failure for good: `5.subject.detail`.
+    pub fn failed(subject: u16, detail: u16, text: impl Into<String>) -> Self {
+        let status = EnhancedStatus::new(5, subject, detail);
+        Self::Failed(Failure {
+            status,
+            text: text.into(),
+        })
+    }
+}
