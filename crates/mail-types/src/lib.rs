@@ -25,6 +25,6 @@ pub use envelope::{
     ReversePath,
 };
 pub use id::{IdError, MessageId, QueueId, SessionId};
-pub use outcome::{Deferral, Delivered, Failure, Outcome};
+pub use outcome::{Deferral, Delivered, Failure, Outcome, Target};
 pub use reply::{EnhancedStatus, Reply, StatusError};
 pub use time::Timestamp;

@@ -1,8 +1,36 @@
-//! How one attempt for one recipient ended.
+//! Where a recipient's mail goes in the end, and how one attempt to bring it there ended.
+
+use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::address::Address;
 use crate::reply::EnhancedStatus;
+
+/// Where a recipient's mail goes after aliases were followed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Target {
+    /// A mailbox of ours, by its user's own address.
+    Mailbox(Address),
+    /// An address elsewhere.
+    Remote(Address),
+    /// A file of this host that mail is appended to, from an alias.
+    File(PathBuf),
+    /// A command of this host that gets mail on its standard input, from an alias.
+    Command(String),
+}
+
+/// As an aliases file would write it.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mailbox(address) | Self::Remote(address) => address.fmt(f),
+            Self::File(path) => path.display().fmt(f),
+            Self::Command(command) => write!(f, "|{command}"),
+        }
+    }
+}
 
 /// What an attempt came to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
