@@ -23,7 +23,7 @@ pub use delivery::{
 pub use directory::{
     Expansion, ExpansionLeaf, ExpansionReply, ExpansionRequest, ExpnReply, LeafEnd, LoginReply,
     LoginRequest, Logins, MailboxFormat, MailboxReply, MailboxRequest, MailboxSpec, Mailboxes,
-    RecipientReply, RecipientVerdict, RecipientsRequest, Recipients, ServiceName, Ticket,
+    RecipientReply, RecipientVerdict, Recipients, RecipientsRequest, ServiceName, Ticket,
     VrfyReply,
 };
 pub use intake::{Intake, IntakeReply, IntakeRequest, Origin, Refusal, SpoolId};
