@@ -1,0 +1,14 @@
+//! The black-box suites; see the crate's head.
+
+#[cfg(test)]
+mod bytes;
+#[cfg(test)]
+mod layers;
+#[cfg(test)]
+mod pop3;
+#[cfg(test)]
+mod smtp;
+#[cfg(test)]
+mod spine;
+#[cfg(test)]
+mod supervision;
