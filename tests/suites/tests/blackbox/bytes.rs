@@ -57,7 +57,7 @@ fn line(numbers: &mut Numbers) -> Vec<u8> {
 fn letter(number: usize) -> Vec<u8> {
     let mut numbers = Numbers(number as u64);
     let mut content = format!("Subject: number {number}\r\nX-Fold: a\r\n\tb\r\n").into_bytes();
-    if number % 17 == 0 {
+    if number.is_multiple_of(17) {
         // No body, not even the empty line.
         return content;
     }
