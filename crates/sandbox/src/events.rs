@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigHandler, SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// A signal that a program of ours handles.
@@ -56,6 +56,21 @@ impl Signals {
         }
         Ok(None)
     }
+}
+
+/// Ignores SIGINT and SIGHUP, which a terminal sends to every process of the suite: master alone answers them.
+pub fn ignore_terminal_signals() -> io::Result<()> {
+    for signal in [Signal::SIGINT, Signal::SIGHUP] {
+        // SAFETY: ignoring a signal installs no handler, so that nothing can run at a wrong moment.
+        unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) }?;
+    }
+    Ok(())
+}
+
+/// Microseconds on the clock that systemd wants the moment of a reload from (`CLOCK_MONOTONIC`).
+pub fn monotonic_microseconds() -> io::Result<i64> {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?;
+    Ok(now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000)
 }
 
 impl AsFd for Signals {

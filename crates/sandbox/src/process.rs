@@ -8,7 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -32,7 +32,6 @@ pub struct Program {
     environment: Vec<(OsString, OsString)>,
     fds: Vec<(String, OwnedFd)>,
     identity: Option<Identity>,
-    folder: PathBuf,
 }
 
 impl Program {
@@ -45,7 +44,6 @@ impl Program {
             environment: Vec::new(),
             fds: Vec::new(),
             identity: None,
-            folder: PathBuf::from("/"),
         }
     }
 
@@ -78,16 +76,13 @@ impl Program {
         self
     }
 
-    /// Starts in this folder instead of `/`.
-    #[must_use]
-    pub fn folder(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.folder = folder.into();
-        self
-    }
-
     /// Starts the program and answers its process id. Reap it with [`reap`] or [`wait`].
+    ///
+    /// It starts in the folder of its executable, which is entered before the identity is taken on: the folders
+    /// above may be closed to that user. Ours go to `/` first of all.
     pub fn start(self) -> io::Result<u32> {
-        let mut command = Command::new(&self.executable);
+        let (folder, file) = self.location()?;
+        let mut command = Command::new(file);
         command
             .arg0(&self.title)
             .args(&self.arguments)
@@ -95,7 +90,7 @@ impl Program {
             .env("PATH", SAFE_PATH)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env(FDS_VARIABLE, self.table())
-            .current_dir(&self.folder)
+            .current_dir(folder)
             .stdin(Stdio::null());
         let handed: Vec<RawFd> = self.fds.iter().map(|(_, fd)| fd.as_raw_fd()).collect();
         let identity = self.identity.clone();
@@ -108,6 +103,22 @@ impl Program {
             )
         })?;
         Ok(child.id())
+    }
+
+    /// The folder of the executable, and its path from there.
+    fn location(&self) -> io::Result<(&Path, PathBuf)> {
+        match (self.executable.parent(), self.executable.file_name()) {
+            (Some(folder), Some(file)) if folder.is_absolute() => {
+                Ok((folder, Path::new(".").join(file)))
+            }
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "{} is not an absolute path of a program",
+                    self.executable.display()
+                ),
+            )),
+        }
     }
 
     /// `name:number` of every descriptor handed down; a child gets them under the numbers that they have here.
@@ -240,7 +251,7 @@ pub fn set_name(name: &str) -> io::Result<()> {
 }
 
 /// Makes `folder` the root folder and the working folder of this process. Needs `CAP_SYS_CHROOT`.
-pub fn change_root(folder: &std::path::Path) -> io::Result<()> {
+pub fn change_root(folder: &Path) -> io::Result<()> {
     std::env::set_current_dir(folder)?;
     nix::unistd::chroot(".")?;
     std::env::set_current_dir("/")
