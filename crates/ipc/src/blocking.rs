@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::{Serialize, de::DeserializeOwned};
 
 use crate::error::{CallError, ConnectError, ReceiveError};
 use crate::socket::{self, HIGH_WATER};
@@ -19,18 +18,17 @@ use crate::{Frame, PUSH, Protocol};
 /// One read of a poll loop: control messages are small.
 const SMALL_READ: usize = 16 << 10;
 
-/// A channel for a poll loop: no call here ever blocks.
+/// The serving end of a socket pair in a poll loop: no call here ever blocks.
 ///
 /// Poll [`Self::as_fd`] for reading, and for writing while [`Self::wants_write`]; then call
 /// [`Self::read_available`] or [`Self::write_available`].
 #[derive(Debug)]
-pub struct PollConnection<P: Protocol, Out, In> {
+pub struct PollConnection<P: Protocol> {
     stream: UnixStream,
     outgoing: Outgoing,
     decoder: Decoder,
     buffer: Vec<u8>,
-    received: VecDeque<Frame<In>>,
-    protocol: PhantomData<(fn(Out), P)>,
+    received: VecDeque<Frame<P::Request>>,
 }
 
 /// Is the peer still there?
@@ -42,7 +40,7 @@ pub enum Status {
     Ended,
 }
 
-impl<P: Protocol, Out: Serialize, In: DeserializeOwned> PollConnection<P, Out, In> {
+impl<P: Protocol> PollConnection<P> {
     /// Takes over one end of a socket pair and queues the greeting.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
         let stream = UnixStream::from(fd);
@@ -57,7 +55,6 @@ impl<P: Protocol, Out: Serialize, In: DeserializeOwned> PollConnection<P, Out, I
             decoder: Decoder::new(Limits::of::<P>()),
             buffer: vec![0; SMALL_READ],
             received: VecDeque::new(),
-            protocol: PhantomData,
         };
         connection.write_available()?;
         Ok(connection)
@@ -65,6 +62,7 @@ impl<P: Protocol, Out: Serialize, In: DeserializeOwned> PollConnection<P, Out, I
 
     /// Reads everything that has arrived; the frames are then taken with [`Self::next_frame`].
     pub fn read_available(&mut self) -> Result<Status, ReceiveError> {
+        self.decoder.check()?;
         loop {
             let read = socket::read(self.stream.as_fd(), &mut self.buffer, self.decoder.fds());
             let count = match read {
@@ -88,7 +86,7 @@ impl<P: Protocol, Out: Serialize, In: DeserializeOwned> PollConnection<P, Out, I
     }
 
     /// The oldest frame not yet taken.
-    pub fn next_frame(&mut self) -> Option<Frame<In>> {
+    pub fn next_frame(&mut self) -> Option<Frame<P::Request>> {
         self.received.pop_front()
     }
 
@@ -98,7 +96,7 @@ impl<P: Protocol, Out: Serialize, In: DeserializeOwned> PollConnection<P, Out, I
     pub fn send(
         &mut self,
         id: u32,
-        message: &Out,
+        message: &P::Reply,
         payload: Bytes,
         fds: Vec<OwnedFd>,
     ) -> Result<(), SendError> {
@@ -125,7 +123,7 @@ impl<P: Protocol, Out: Serialize, In: DeserializeOwned> PollConnection<P, Out, I
     }
 }
 
-impl<P: Protocol, Out, In> AsFd for PollConnection<P, Out, In> {
+impl<P: Protocol> AsFd for PollConnection<P> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
     }
@@ -135,7 +133,7 @@ impl<P: Protocol, Out, In> AsFd for PollConnection<P, Out, In> {
 #[derive(Debug)]
 pub struct BlockingClient<P: Protocol> {
     path: PathBuf,
-    channel: Channel<P>,
+    connection: BlockingConnection<P>,
     last_id: u32,
 }
 
@@ -144,7 +142,7 @@ impl<P: Protocol> BlockingClient<P> {
     pub fn connect(path: impl Into<PathBuf>, timeout: Duration) -> Result<Self, ConnectError> {
         let path = path.into();
         Ok(Self {
-            channel: Channel::open(&path, Instant::now() + timeout)?,
+            connection: BlockingConnection::open(&path, Instant::now() + timeout)?,
             path,
             last_id: PUSH,
         })
@@ -167,11 +165,14 @@ impl<P: Protocol> BlockingClient<P> {
                 .collect::<io::Result<Vec<_>>>()
                 .map_err(unavailable)?;
             let id = self.last_id;
-            let outgoing = &mut self.channel.outgoing;
+            let outgoing = &mut self.connection.outgoing;
             outgoing.push(&Limits::of::<P>(), id, request, payload.clone(), again)?;
-            match self.channel.exchange(id, deadline)? {
+            match self.connection.exchange(id, deadline)? {
                 Some(frame) => return Ok(frame),
-                None => self.channel = Channel::open(&self.path, deadline).map_err(unavailable)?,
+                None => {
+                    self.connection =
+                        BlockingConnection::open(&self.path, deadline).map_err(unavailable)?
+                }
             }
         }
     }
@@ -183,9 +184,9 @@ fn unavailable(error: impl std::fmt::Display) -> CallError {
     }
 }
 
-/// One connected, greeted stream with time-outs.
+/// The client's or child's end of a channel, with time-outs instead of an event loop.
 #[derive(Debug)]
-struct Channel<P: Protocol> {
+pub struct BlockingConnection<P: Protocol> {
     stream: UnixStream,
     outgoing: Outgoing,
     decoder: Decoder,
@@ -195,14 +196,49 @@ struct Channel<P: Protocol> {
     protocol: PhantomData<P>,
 }
 
-impl<P: Protocol> Channel<P> {
+impl<P: Protocol> BlockingConnection<P> {
+    /// Greets over one end of a socket pair, such as an inherited control socket, within `timeout`.
+    pub fn from_fd(fd: OwnedFd, timeout: Duration) -> Result<Self, ReceiveError> {
+        Self::greet(UnixStream::from(fd), Instant::now() + timeout)
+    }
+
+    /// Sends a message.
+    pub fn send(
+        &mut self,
+        id: u32,
+        message: &P::Request,
+        payload: Bytes,
+        fds: Vec<OwnedFd>,
+        timeout: Duration,
+    ) -> Result<(), CallError> {
+        self.outgoing
+            .push(&Limits::of::<P>(), id, message, payload, fds)?;
+        self.flush(Instant::now() + timeout).map_err(lost)
+    }
+
+    /// The next message, push or answer; `None` if the peer said farewell or closed the channel.
+    pub fn receive(&mut self, timeout: Duration) -> Result<Option<Frame<P::Reply>>, ReceiveError> {
+        match self.incoming(Instant::now() + timeout)? {
+            Some(Incoming::Frame(frame)) => Ok(Some(frame)),
+            Some(Incoming::Goodbye | Incoming::Hello(_)) | None => Ok(None),
+        }
+    }
+
     fn open(path: &Path, deadline: Instant) -> Result<Self, ConnectError> {
-        let io_error = |source| ConnectError::Io {
+        let stream = UnixStream::connect(path).map_err(|source| ConnectError::Io {
             path: path.to_owned(),
             source,
-        };
-        let mut channel = Self {
-            stream: UnixStream::connect(path).map_err(io_error)?,
+        })?;
+        Self::greet(stream, deadline).map_err(|source| ConnectError::Greeting {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    fn greet(stream: UnixStream, deadline: Instant) -> Result<Self, ReceiveError> {
+        stream.set_nonblocking(false)?;
+        let mut connection = Self {
+            stream,
             outgoing: Outgoing::default(),
             decoder: Decoder::new(Limits::of::<P>()),
             buffer: vec![0; SMALL_READ],
@@ -210,24 +246,18 @@ impl<P: Protocol> Channel<P> {
             end: 0,
             protocol: PhantomData,
         };
-        channel
-            .greet(deadline)
-            .map_err(|source| ConnectError::Greeting {
-                path: path.to_owned(),
-                source,
-            })?;
-        Ok(channel)
-    }
-
-    fn greet(&mut self, deadline: Instant) -> Result<(), ReceiveError> {
         let hello = Hello::of::<P>();
-        self.outgoing.push_hello(&hello).map_err(io::Error::other)?;
-        self.flush(deadline)?;
-        match self.incoming(deadline)? {
-            Some(Incoming::Hello(hello)) => Ok(hello.check::<P>()?),
-            Some(_) => Err(ProtocolError::NoHello.into()),
-            None => Err(ProtocolError::Truncated.into()),
+        connection
+            .outgoing
+            .push_hello(&hello)
+            .map_err(io::Error::other)?;
+        connection.flush(deadline)?;
+        match connection.incoming(deadline)? {
+            Some(Incoming::Hello(hello)) => hello.check::<P>()?,
+            Some(_) => return Err(ProtocolError::NoHello.into()),
+            None => return Err(ProtocolError::Truncated.into()),
         }
+        Ok(connection)
     }
 
     /// Writes the queued request and reads its answer; `None` if the server said farewell instead.
@@ -236,12 +266,6 @@ impl<P: Protocol> Channel<P> {
         id: u32,
         deadline: Instant,
     ) -> Result<Option<Frame<P::Reply>>, CallError> {
-        let lost = |error: ReceiveError| match error {
-            ReceiveError::TimedOut => CallError::TimedOut,
-            other => CallError::Lost {
-                reason: other.to_string(),
-            },
-        };
         match self.flush(deadline) {
             Ok(()) => {}
             // The peer is gone: whether with a farewell, the read below finds out.
@@ -285,6 +309,15 @@ impl<P: Protocol> Channel<P> {
             }
             (self.start, self.end) = (0, count);
         }
+    }
+}
+
+fn lost(error: ReceiveError) -> CallError {
+    match error {
+        ReceiveError::TimedOut => CallError::TimedOut,
+        other => CallError::Lost {
+            reason: other.to_string(),
+        },
     }
 }
 

@@ -23,9 +23,11 @@ mod error;
 mod listener;
 pub mod protocol;
 mod socket;
+#[cfg(test)]
+mod test_support;
 pub mod wire;
 
-pub use blocking::{BlockingClient, PollConnection, Status};
+pub use blocking::{BlockingClient, BlockingConnection, PollConnection, Status};
 pub use client::{Caller, Client, ClientOptions, connect};
 pub use connection::{Connection, Receiver, Sender};
 pub use error::{CallError, ConnectError, ReceiveError};

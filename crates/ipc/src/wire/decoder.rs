@@ -87,9 +87,7 @@ impl Decoder {
         &mut self,
         input: &mut &[u8],
     ) -> Result<Option<Incoming<M>>, ProtocolError> {
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
-        }
+        self.check()?;
         let result = self.advance(input);
         if let Err(fault) = &result {
             self.fault = Some(fault.clone());
@@ -98,12 +96,17 @@ impl Decoder {
         result
     }
 
+    /// Has the peer kept to the rules so far?
+    pub fn check(&self) -> Result<(), ProtocolError> {
+        self.fault.clone().map_or(Ok(()), Err)
+    }
+
     /// To be asked at the end of the stream: did it end between two frames?
     pub fn finish(&self) -> Result<(), ProtocolError> {
-        match (&self.fault, &self.state) {
-            (Some(fault), _) => Err(fault.clone()),
-            (None, State::Header { len: 0, .. } | State::Over) => Ok(()),
-            (None, _) => Err(ProtocolError::Truncated),
+        self.check()?;
+        match &self.state {
+            State::Header { len: 0, .. } | State::Over => Ok(()),
+            _ => Err(ProtocolError::Truncated),
         }
     }
 
