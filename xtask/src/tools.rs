@@ -16,6 +16,7 @@ pub const TEST_PACKAGES: &[&str] = &[
     "mutt",
     "postfix",
     "python3",
+    "strace",
     "swaks",
     "whois", // mkpasswd
 ];

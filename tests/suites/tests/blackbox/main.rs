@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod bytes;
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod interop;
+#[cfg(test)]
 mod layers;
 #[cfg(test)]
 mod pop3;
