@@ -1,7 +1,10 @@
-//! A lock file that one process holds for as long as it lives, with its process id inside.
+//! Locks that one process holds for as long as it lives: on a file with its process id inside, or on a folder.
 //!
 //! The lock is `flock(2)` on the open file: the kernel drops it when the holder dies, however it dies, so there
 //! are no stale locks. The file itself stays behind on purpose: removing it would race with the next holder.
+//!
+//! A folder that belongs to somebody else is locked itself, without a file in it: what root writes there could
+//! be a hard link to any other file.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -55,6 +58,32 @@ impl PidLock {
     }
 }
 
+/// A lock on a folder that is held; dropping it releases it.
+#[derive(Debug)]
+pub struct FolderLock {
+    /// Held only for its lock.
+    _folder: File,
+}
+
+impl FolderLock {
+    /// Takes the lock on a folder; fails with `WouldBlock` if another process has it.
+    pub fn take(path: &Path) -> io::Result<Self> {
+        let context = |error: io::Error| {
+            io::Error::new(error.kind(), format!("folder {}: {error}", path.display()))
+        };
+        let folder =
+            File::options().read(true).custom_flags(libc::O_DIRECTORY).open(path).map_err(context)?;
+        match folder.try_lock() {
+            Ok(()) => Ok(Self { _folder: folder }),
+            Err(TryLockError::WouldBlock) => Err(context(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "locked by another process; stop that one first",
+            ))),
+            Err(TryLockError::Error(error)) => Err(context(error)),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +104,15 @@ mod tests {
         );
         drop(held);
         PidLock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn folders_are_locked_without_a_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = FolderLock::take(folder.path()).unwrap();
+        assert_eq!(FolderLock::take(folder.path()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        drop(held);
+        FolderLock::take(folder.path()).unwrap();
     }
 }
