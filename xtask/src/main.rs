@@ -1,6 +1,7 @@
 //! Developer commands: `cargo xtask try`, `test`, `audit`, `bench`.
 
 mod audit;
+mod bench;
 mod steps;
 mod test_run;
 mod tools;
@@ -24,6 +25,9 @@ enum Command {
     Try(try_out::Arguments),
     /// Install what the tests need, then check format, lints and docs, and run every test.
     Test(test_run::Arguments),
+    /// Measure ours and others' side by side.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Check licences, sources and versions of all that is linked (cargo-deny).
     Audit,
 }
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Try(arguments) => try_out::run(arguments),
         Command::Test(arguments) => test_run::run(&arguments),
+        Command::Bench(bench) => bench::run(&bench),
         Command::Audit => audit::run(),
     };
     match outcome {
