@@ -102,6 +102,8 @@ pub struct NewMessage {
     pub origin: Origin,
     /// What.
     pub content: NewContent,
+    /// It begins in [`MessageState::Hold`], for the administrator to look at.
+    pub hold: bool,
 }
 
 /// A new message's content.
