@@ -10,9 +10,16 @@
 //! Deliberately absent: who owns which mailbox (crate `directory`), becoming that user (crate `sandbox`),
 //! headers (crate `mime`), tokio: a mailbox blocks on its disk, and its process serves one user.
 
+mod content;
+mod deliver;
 pub mod error;
 pub mod maildir;
+pub mod mbox;
 pub mod quota;
 pub mod safe_open;
+mod sync;
 
+pub use content::Content;
+pub use deliver::{Deliverer, Delivery, Format, Location};
 pub use error::{FullMailbox, MailboxError, UnsafePath};
+pub use sync::SyncOptions;

@@ -135,8 +135,7 @@ impl Folder {
 
     /// Refuses the folder unless it belongs to `owner`.
     pub fn check_owner(&self, owner: u32) -> Result<(), MailboxError> {
-        let stat = stat::fstat(&self.fd)
-            .map_err(|errno| MailboxError::io("examine", &self.path, errno))?;
+        let stat = self.stat()?;
         check_uid(&stat, owner).map_err(|reason| MailboxError::refuse(&self.path, reason))
     }
 
@@ -186,6 +185,11 @@ impl Folder {
             Err(Errno::EEXIST) => Ok((self.open_file(name, mode, owner)?, false)),
             Err(errno) => Err(self.error("create", name, errno)),
         }
+    }
+
+    /// What it is itself.
+    pub fn stat(&self) -> Result<FileStat, MailboxError> {
+        stat::fstat(&self.fd).map_err(|errno| MailboxError::io("examine", &self.path, errno))
     }
 
     /// What `name` in it is, links not followed; `None` when nothing is there.
@@ -332,8 +336,7 @@ impl Walk {
         if self.links > MAX_LINKS {
             return Err(self.folder.refuse(name, UnsafePath::TooManyLinks));
         }
-        let around = stat::fstat(&self.folder.fd)
-            .map_err(|errno| MailboxError::io("examine", &self.folder.path, errno))?;
+        let around = self.folder.stat()?;
         let link = self.folder.examine(name)?;
         let trusted = link.is_some_and(|link| link.st_uid == 0)
             && around.st_uid == 0

@@ -1,6 +1,11 @@
 //! How full a mailbox is and may be: Maildir++ quotas.
 
+mod maildirsize;
+
+pub use maildirsize::MaildirQuota;
+
 use std::fmt;
+use std::ops::{Add, AddAssign};
 
 /// What is in a mailbox.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -9,6 +14,23 @@ pub struct Usage {
     pub bytes: u64,
     /// Messages.
     pub messages: u64,
+}
+
+impl Add for Usage {
+    type Output = Self;
+
+    fn add(self, more: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_add(more.bytes),
+            messages: self.messages.saturating_add(more.messages),
+        }
+    }
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, more: Self) {
+        *self = *self + more;
+    }
 }
 
 impl fmt::Display for Usage {
