@@ -1,6 +1,5 @@
 //! `[queue]`: what the queue takes and keeps.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::record::settings;
@@ -9,13 +8,6 @@ use crate::types::Size;
 settings! {
     /// What the queue takes, keeps and reports.
     queue: Queue {
-        /// The folder of the queue, on a local file system that keeps what was synced. Only
-        /// queue-manager opens it. Its database and its `spool` folder belong together: move or
-        /// restore both.
-        directory: PathBuf {
-            default: PathBuf::from("/var/lib/posthouse/queue"),
-            readers: ["master", "queue-manager"],
-        }
         /// Content up to this size is stored in the queue's database, larger content in a file of its
         /// own. The database is faster for small messages, files for large ones.
         inline_limit: Size {
