@@ -72,7 +72,7 @@ impl Folder {
         while let Some(name) = walk.left.pop_front() {
             walk.step(&name)?;
         }
-        Ok(walk.folder)
+        walk.folder.readable()
     }
 
     /// Opens a folder by its absolute path; it and the folders above that are missing are made, durably.
@@ -81,6 +81,7 @@ impl Folder {
         while let Some(name) = walk.left.pop_front() {
             match walk.step(&name) {
                 Err(error) if error.is_not_found() => {
+                    walk.folder = walk.folder.readable()?;
                     walk.folder.make_folder(&name)?;
                     walk.folder.sync()?;
                     walk.step(&name)?;
@@ -88,7 +89,7 @@ impl Folder {
                 stepped => stepped?,
             }
         }
-        Ok(walk.folder)
+        walk.folder.readable()
     }
 
     /// Opens the folder that `path` lies in; answers it and the last name of `path`.
@@ -113,7 +114,11 @@ impl Folder {
 
     /// Opens a folder in it; a link is refused.
     pub fn folder(&self, name: &OsStr) -> Result<Self, MailboxError> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        self.open_folder(name, OFlag::O_RDONLY)
+    }
+
+    fn open_folder(&self, name: &OsStr, access: OFlag) -> Result<Self, MailboxError> {
+        let flags = access | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match fcntl::openat(&self.fd, name, flags, Mode::empty()) {
             Ok(fd) => Ok(Self {
                 fd,
@@ -121,6 +126,21 @@ impl Folder {
             }),
             Err(Errno::ELOOP | Errno::ENOTDIR) => Err(self.not_a_folder(name)),
             Err(errno) => Err(self.error("open the folder", name, errno)),
+        }
+    }
+
+    /// A folder that was only passed through, opened to be listed and synced.
+    ///
+    /// Where listing is not allowed, files in it can still be reached by name.
+    fn readable(self) -> Result<Self, MailboxError> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        match fcntl::openat(&self.fd, ".", flags, Mode::empty()) {
+            Ok(fd) => Ok(Self {
+                fd,
+                path: self.path,
+            }),
+            Err(Errno::EACCES) => Ok(self),
+            Err(errno) => Err(MailboxError::io("open the folder", &self.path, errno)),
         }
     }
 
@@ -306,28 +326,18 @@ impl Walk {
     }
 
     fn step(&mut self, name: &OsStr) -> Result<(), MailboxError> {
-        match self.folder.folder(name) {
+        // Passing through a folder takes no right to list it, neither from its mode nor from Landlock.
+        match self.folder.open_folder(name, OFlag::O_PATH) {
             Ok(folder) => {
                 self.folder = folder;
                 Ok(())
             }
-            // Passing through a folder takes no right to list it.
-            Err(error) if error.errno() == Some(Errno::EACCES) => self.step_through(name),
             Err(MailboxError::Unsafe {
                 reason: UnsafePath::Symlink,
                 ..
             }) => self.follow(name),
             Err(error) => Err(error),
         }
-    }
-
-    fn step_through(&mut self, name: &OsStr) -> Result<(), MailboxError> {
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd = fcntl::openat(&self.folder.fd, name, flags, Mode::empty())
-            .map_err(|errno| self.folder.error("open the folder", name, errno))?;
-        let path = self.folder.path_of(name);
-        self.folder = Folder { fd, path };
-        Ok(())
     }
 
     /// Puts a trusted link's target in front of what is left of the way.
@@ -359,7 +369,7 @@ impl Walk {
 }
 
 fn root() -> Result<Folder, MailboxError> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let path = PathBuf::from("/");
     match fcntl::open(&path, flags, Mode::empty()) {
         Ok(fd) => Ok(Folder { fd, path }),
