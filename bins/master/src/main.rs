@@ -1,3 +1,7 @@
 //! Binds listeners, starts and supervises every other program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    master::main(std::env::args_os().skip(1))
+}

@@ -1,0 +1,68 @@
+//! The ordered stop: stage after stage, all within one time limit. Pure: time comes in as an argument.
+
+use std::time::{Duration, Instant};
+
+use crate::table::STOP_STAGES;
+
+/// An ordered stop that is under way.
+#[derive(Debug, Clone, Copy)]
+pub struct Stop {
+    began: Instant,
+    limit: Duration,
+    at_once: bool,
+}
+
+impl Stop {
+    /// Begins now and is over before `limit` has passed.
+    #[must_use]
+    pub fn begin(now: Instant, limit: Duration) -> Self {
+        Self {
+            began: now,
+            limit,
+            at_once: false,
+        }
+    }
+
+    /// Asked a second time: nobody is waited for any more.
+    pub fn hurry(&mut self) {
+        self.at_once = true;
+    }
+
+    /// The stage that is to end now, given the stages of all that still run; `None` when all have ended.
+    pub fn stage(&self, alive: impl Iterator<Item = usize>) -> Option<usize> {
+        alive.min()
+    }
+
+    /// When what is left of a stage is killed: each stage ends at the latest when its share of the time, and
+    /// that of those before it, is over; what an earlier stage did not need is left to the later ones.
+    #[must_use]
+    pub fn deadline(&self, stage: usize) -> Instant {
+        if self.at_once {
+            return self.began;
+        }
+        let stages = u32::try_from(STOP_STAGES).unwrap_or(u32::MAX);
+        let part = u32::try_from(stage + 1).unwrap_or(stages).min(stages);
+        self.began + self.limit / stages * part
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_follow_each_other_within_the_limit() {
+        let now = Instant::now();
+        let limit = Duration::from_secs(40);
+        let mut stop = Stop::begin(now, limit);
+        assert_eq!(stop.stage([3, 1, 2, 1].into_iter()), Some(1));
+        assert_eq!(stop.stage([3].into_iter()), Some(3));
+        assert_eq!(stop.stage(std::iter::empty()), None);
+        let deadlines: Vec<u64> = (0..STOP_STAGES)
+            .map(|stage| (stop.deadline(stage) - now).as_secs())
+            .collect();
+        assert_eq!(deadlines, [10, 20, 30, 40]);
+        stop.hurry();
+        assert_eq!(stop.deadline(3), now);
+    }
+}
