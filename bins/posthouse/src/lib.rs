@@ -1,1 +1,85 @@
-//! The administrator's command.
+//! The administrator's command: looks at and changes what the suite does.
+//!
+//! Each subcommand has a module; this file has the arguments and the exit codes. Everything it may do, the
+//! invoking user may do: there is no privilege in this program.
+
+pub mod config_command;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The arguments of `posthouse`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "posthouse",
+    version,
+    about = "Administer the Posthouse mail suite"
+)]
+pub struct Arguments {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_FILE)]
+    pub config: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `posthouse` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check and show the configuration.
+    #[command(subcommand)]
+    Config(config_command::ConfigCommand),
+}
+
+/// Why a command failed; each has its exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// What was asked for is not so, or not possible: exit code 1. (2 is a wrong use of the command.)
+    #[error("{0}")]
+    Failed(String),
+    /// The configuration has faults, one per line: exit code 1.
+    #[error(transparent)]
+    Config(#[from] config::ConfigError),
+    /// The output could not be written: exit code 1.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Runs one command, and tells its faults on standard error.
+#[must_use]
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let mut out = io::stdout().lock();
+    let result = dispatch(arguments, &mut out).and_then(|()| Ok(out.flush()?));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // The reader of a pipe has seen enough.
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("posthouse: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::Config(command) => config_command::run(command, &arguments.config, out),
+    }
+}
+
+/// Reads the configuration that the suite runs on.
+///
+/// # Errors
+/// The file cannot be read, or has faults.
+pub fn load_config(file: &std::path::Path) -> Result<config::Config, Failure> {
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Failure::Failed(format!("cannot read {name}: {error}")))?;
+    Ok(config::Config::load(&text, &name)?)
+}

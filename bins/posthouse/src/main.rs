@@ -1,3 +1,9 @@
 //! The administrator's command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    posthouse_cli::run(&posthouse_cli::Arguments::parse())
+}
