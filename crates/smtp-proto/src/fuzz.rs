@@ -114,6 +114,8 @@ fn server() -> Option<Arc<Server>> {
         soft_error_limit: 5,
         hard_error_limit: 20,
         junk_command_limit: 20,
+        commands_without_mail_limit: 50,
+        smtputf8: true,
         verify: true,
         expand: true,
         strict_pipelining: false,

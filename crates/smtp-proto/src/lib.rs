@@ -33,7 +33,7 @@ pub use command::{
 };
 pub use content::{ContentDecoder, ContentRules, Decoded, Fault, NewlinePolicy, NulPolicy};
 pub use fuzz::{fuzz_command, fuzz_content, fuzz_session};
-pub use permit::{Network, NetworkError, RelayPermit, client_key};
+pub use permit::{RelayGround, RelayPermit};
 pub use session::{
     Answer, Ending, ExpandAnswer, HeloName, NotStored, Protocol, Question, Report, Session, Step,
     Subject, Trace, Verdict, VerifyAnswer, Waiting,

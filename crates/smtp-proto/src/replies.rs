@@ -69,6 +69,8 @@ replies! {
     HTTP = "521 5.5.1 This is a mail server, closing";
     CHUNK_SIZE = "521 5.5.4 Syntax: BDAT size [LAST]; without the size the next command cannot be found, closing";
     TOO_MANY_ERRORS = "421 4.7.0 Too many errors, closing";
+    TOO_MUCH_JUNK = "421 4.7.0 Too many commands that do not exist, closing";
+    TOO_MUCH_OVERHEAD = "421 4.7.0 Too many commands without a message, closing";
     COMMAND_TIMEOUT = "421 4.4.2 No command in time, closing";
     CONTENT_TIMEOUT = "421 4.4.2 The content did not come in time, closing";
     TOO_SLOW = "421 4.4.2 The content comes too slowly, closing";
@@ -131,7 +133,10 @@ pub(crate) fn ehlo(settings: &Settings) -> String {
     let mut text = format!("250-{}\r\n250-PIPELINING\r\n", settings.hostname);
     let size = settings.content.size_limit;
     // Writing to a String cannot fail.
-    let _ = write!(text, "250-SIZE {size}\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n");
+    let _ = write!(text, "250-SIZE {size}\r\n250-8BITMIME\r\n");
+    if settings.smtputf8 {
+        text.push_str("250-SMTPUTF8\r\n");
+    }
     text.push_str("250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250-CHUNKING\r\n");
     // RFC 9422 §4: names in alphabetical order are not asked for, but kind.
     text.push_str("250-LIMITS");

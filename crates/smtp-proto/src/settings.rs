@@ -29,8 +29,12 @@ pub struct Settings {
     pub soft_error_limit: u32,
     /// Errors after which the session is ended.
     pub hard_error_limit: u32,
-    /// Commands without mail after which each counts as an error.
+    /// Commands that do not exist, after which the session is ended.
     pub junk_command_limit: u32,
+    /// Commands without a message between them after which the session is ended.
+    pub commands_without_mail_limit: u32,
+    /// SMTPUTF8 is offered.
+    pub smtputf8: bool,
     /// VRFY answers what it knows.
     pub verify: bool,
     /// EXPN lists members.

@@ -33,7 +33,7 @@ settings! {
         /// answers 452 and tries again until queue.lifetime is over.
         mailbox_full: MailboxFull {
             default: MailboxFull::Bounce,
-            readers: ["directory", "local-delivery"],
+            readers: ["smtpd", "directory", "local-delivery"],
         }
         /// How many messages are taken from the queue at a time. Those for mailboxes of the same owner are
         /// delivered together and share the waiting for the disk.

@@ -24,7 +24,7 @@ pub use paths::Paths;
 pub use pop3::Pop3;
 pub use queue::Queue;
 pub use schedule::Schedule;
-pub use smtpd::{BareNewlines, Smtpd, Vrfy};
+pub use smtpd::{BareNewlines, NulOctets, Smtpd, Vrfy};
 pub use users::Users;
 
 use crate::record::Section;

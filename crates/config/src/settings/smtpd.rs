@@ -11,8 +11,18 @@ words! {
     BareNewlines {
         /// The message is refused.
         Refuse = "refuse",
-        /// Each becomes CRLF.
+        /// Each LF becomes CRLF, each CR a space.
         Normalize = "normalize",
+    }
+}
+
+words! {
+    /// What is done with a NUL octet in content.
+    NulOctets {
+        /// The message is refused.
+        Refuse = "refuse",
+        /// It stays.
+        Keep = "keep",
     }
 }
 
@@ -32,6 +42,11 @@ const HOUR: Duration = Duration::from_secs(3600);
 settings! {
     /// Receiving mail by SMTP from other hosts (RFC 5321).
     smtpd: Smtpd {
+        /// What the greeting says behind the host name and ESMTP.
+        banner: String {
+            default: "Posthouse".to_owned(),
+            readers: ["smtpd"],
+        }
         /// The addresses and ports to listen on; an empty list switches the service off. An IPv6 address
         /// takes IPv6 connections only.
         listen: Vec<SocketAddr> {
@@ -61,6 +76,12 @@ settings! {
             range: Size::kib(64) => Size::gib(2),
             readers: ["smtpd", "queue-manager"],
         }
+        /// The most messages of one session, told to clients as MAILMAX (RFC 9422); 0 for no limit.
+        message_limit: u32 {
+            default: 0,
+            range: 0 => 1_000_000,
+            readers: ["smtpd"],
+        }
         /// The most recipients of one message; one more gets 452 and can be sent in the next transaction.
         /// RFC 5321 (4.5.3.1.8) asks for at least 100.
         recipient_limit: u32 {
@@ -68,7 +89,21 @@ settings! {
             range: 100 => 100_000,
             readers: ["smtpd"],
         }
-        /// After so many refused commands and recipients the session ends with 421.
+        /// After so many refused commands and recipients in a row without an accepted message, replies are
+        /// delayed by smtpd.error_delay.
+        soft_error_limit: u32 {
+            default: 10,
+            range: 1 => 10_000,
+            readers: ["smtpd"],
+        }
+        /// How long the replies to a client are delayed that is over smtpd.soft_error_limit.
+        error_delay: Duration {
+            default: SECOND,
+            range: Duration::ZERO => 60 * SECOND,
+            readers: ["smtpd"],
+        }
+        /// After so many refused commands and recipients in a row without an accepted message, the session
+        /// ends with 421.
         error_limit: u32 {
             default: 20,
             range: 1 => 10_000,
@@ -120,7 +155,7 @@ settings! {
             readers: ["smtpd"],
         }
         /// Content that arrives at fewer bytes a second than this, measured over a minute, ends the session
-        /// with 421; 0 switches that off.
+        /// with 421; 0 switches that off. What is over smtpd.message_size_limit does not count.
         min_data_rate: Size {
             default: Size::new(64),
             range: Size::new(0) => Size::mib(1),
@@ -148,15 +183,28 @@ settings! {
         /// The longest line of content, without its CRLF. RFC 5322 (2.1.1) allows 998; many senders exceed
         /// it. A longer line is refused, never broken.
         line_length_limit: Size {
-            default: Size::kib(64),
+            default: Size::mib(1),
             range: Size::new(998) => Size::gib(1),
             readers: ["smtpd"],
         }
         /// A CR or LF that stands alone is forbidden (RFC 5321, 2.3.8), and servers that disagree about it
-        /// can be made to see different messages. `refuse` answers 550 after the content, `normalize` makes
-        /// each a CRLF. The end of the content is CRLF.CRLF in any case.
+        /// can be made to see different messages. `refuse` answers 550 after the content and ends a session
+        /// whose command lines end in LF, `normalize` makes each LF a CRLF and each CR a space. The end of the
+        /// content is CRLF.CRLF in any case.
         bare_newlines: BareNewlines {
             default: BareNewlines::Refuse,
+            readers: ["smtpd"],
+        }
+        /// What is done with a message that has NUL octets, which no text may have (RFC 5321, 4.5.2).
+        nul_octets: NulOctets {
+            default: NulOctets::Refuse,
+            readers: ["smtpd"],
+        }
+        /// Whether a session ends with 554 when the client sends something behind VRFY, EXPN or NOOP, or
+        /// anything at all without EHLO, before it had the reply (RFC 2920, 3.1). Input behind EHLO, HELO and
+        /// DATA ends it in any case: it is how messages are smuggled.
+        strict_pipelining: bool {
+            default: true,
             readers: ["smtpd"],
         }
         /// How much VRFY tells: with `full`, whether a user exists, to anybody who asks.
@@ -169,7 +217,7 @@ settings! {
             default: false,
             readers: ["smtpd"],
         }
-        /// A message with so many Received fields is refused: it runs in a circle (RFC 5321, 6.3).
+        /// A message with more Received fields than this is refused: it runs in a circle (RFC 5321, 6.3).
         max_hops: u32 {
             default: 50,
             range: 10 => 1000,

@@ -63,8 +63,8 @@ impl Verb {
         )
     }
 
-    /// Does not bring a message nearer: counted against `smtpd.junk_command_limit`.
-    pub(crate) const fn is_junk(self) -> bool {
+    /// Does not bring a message nearer: counted against `smtpd.commands_without_mail_limit`.
+    pub(crate) const fn is_overhead(self) -> bool {
         !matches!(
             self,
             Self::Mail | Self::Rcpt | Self::Data | Self::Bdat | Self::Quit

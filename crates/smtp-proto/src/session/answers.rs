@@ -151,7 +151,7 @@ impl Session {
         match outcome {
             Ok(id) => {
                 self.counters.errors = 0;
-                self.counters.junk = 0;
+                self.counters.without_mail = 0;
                 replies::queued(id).write(replies);
             }
             Err(why) => {

@@ -69,6 +69,8 @@ impl Session {
             Some(replies::NESTED_MAIL)
         } else if settings.message_limit.is_some_and(spent) {
             Some(replies::TOO_MANY_MESSAGES)
+        } else if mail.parameters.smtputf8 && !settings.smtputf8 {
+            Some(replies::UNKNOWN_PARAMETER)
         } else if mail.parameters.size.unwrap_or(0) > settings.content.size_limit {
             Some(replies::TOO_LARGE)
         } else {
@@ -174,7 +176,7 @@ impl Session {
         if !self.server.settings.verify {
             return self.say(replies::VRFY_OFF, replies);
         }
-        let smtputf8 = query.smtputf8;
+        let smtputf8 = query.smtputf8 && self.server.settings.smtputf8;
         self.phase = Phase::Asked(Asked::Verify { smtputf8 });
         Some(Step::Ask(Question::Verify(query.text.to_owned())))
     }
@@ -183,7 +185,7 @@ impl Session {
         if !self.server.settings.expand {
             return self.say(replies::EXPN_OFF, replies);
         }
-        let smtputf8 = query.smtputf8;
+        let smtputf8 = query.smtputf8 && self.server.settings.smtputf8;
         self.phase = Phase::Asked(Asked::Expand { smtputf8 });
         Some(Step::Ask(Question::Expand(query.text.to_owned())))
     }

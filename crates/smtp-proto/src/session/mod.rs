@@ -112,8 +112,10 @@ pub struct Session {
 struct Counters {
     /// What the peer did wrong since the last accepted message.
     errors: u32,
-    /// Commands without mail since then.
-    junk: u32,
+    /// Commands that do not exist, in all.
+    unknown: u32,
+    /// Commands without mail since the last accepted message.
+    without_mail: u32,
     /// Transactions begun.
     transactions: u32,
     /// An error was answered beyond the soft limit, and the delay for it is due.
@@ -260,8 +262,10 @@ impl Session {
         if more && verb.is_some_and(|verb| self.must_wait(verb)) {
             return self.hang_up(replies::OUT_OF_STEP, replies);
         }
-        if verb.is_none_or(Verb::is_junk) {
-            self.count_junk();
+        match verb {
+            None => self.counters.unknown += 1,
+            Some(verb) if verb.is_overhead() => self.counters.without_mail += 1,
+            Some(_) => {}
         }
         match parse_command(line) {
             Ok(command) => self.execute(command, replies),
@@ -329,13 +333,6 @@ impl Session {
         self.counters.owes_delay |= self.counters.errors > self.server.settings.soft_error_limit;
     }
 
-    fn count_junk(&mut self) {
-        self.counters.junk += 1;
-        if self.counters.junk > self.server.settings.junk_command_limit {
-            self.count_error();
-        }
-    }
-
     /// Replies, has it logged, and closes.
     fn hang_up(&mut self, reply: Reply, replies: &mut Vec<u8>) -> Option<Step> {
         self.report(Subject::Session, &reply);
@@ -345,10 +342,19 @@ impl Session {
     }
 
     fn end_if_hopeless(&mut self, replies: &mut Vec<u8>) {
-        let hopeless = self.counters.errors >= self.server.settings.hard_error_limit;
-        if hopeless && matches!(self.phase, Phase::Commands) {
-            self.hang_up(replies::TOO_MANY_ERRORS, replies);
-        }
+        let (counters, settings) = (&self.counters, &self.server.settings);
+        let reply = if !matches!(self.phase, Phase::Commands) {
+            return;
+        } else if counters.errors >= settings.hard_error_limit {
+            replies::TOO_MANY_ERRORS
+        } else if counters.unknown >= settings.junk_command_limit {
+            replies::TOO_MUCH_JUNK
+        } else if counters.without_mail >= settings.commands_without_mail_limit {
+            replies::TOO_MUCH_OVERHEAD
+        } else {
+            return;
+        };
+        self.hang_up(reply, replies);
     }
 
     fn report(&mut self, subject: Subject, reply: &Reply) {

@@ -224,21 +224,34 @@ fn sessions_have_a_number_of_messages() {
 fn errors_are_counted() {
     let mut driver = Driver::greeted();
     for count in 1..6 {
-        assert!(driver.say("FOO\r\n").starts_with("500 5.5.2 "));
+        assert!(driver.say("DATA\r\n").starts_with("503 5.5.1 "));
         assert_eq!(driver.session.take_delay(), count > 3);
     }
-    let last = driver.say("FOO\r\n");
+    let last = driver.say("DATA\r\n");
     assert!(
         last.ends_with("421 4.7.0 Too many errors, closing\r\n"),
         "{last}"
     );
     assert!(driver.closed);
-    // Commands that bring no mail become errors when there are too many.
     let mut driver = Driver::greeted();
-    for _ in 0..12 {
+    for _ in 0..4 {
+        assert!(driver.say("FOO\r\n").starts_with("500 5.5.2 "));
+    }
+    assert!(
+        driver
+            .say("FOO\r\n")
+            .contains("421 4.7.0 Too many commands that do not exist")
+    );
+    // EHLO was the first.
+    let mut driver = Driver::greeted();
+    for _ in 0..10 {
         assert_eq!(driver.say("NOOP\r\n"), "250 2.0.0 Ok\r\n");
     }
-    assert!(driver.say("NOOP\r\n").contains("421 4.7.0"));
+    assert!(
+        driver
+            .say("NOOP\r\n")
+            .contains("421 4.7.0 Too many commands without a message")
+    );
     // A browser is sent away at once.
     assert!(
         Driver::greeted()

@@ -9,7 +9,7 @@ use mail_types::QueueId;
 
 use super::*;
 use crate::content::{ContentRules, NewlinePolicy, NulPolicy};
-use crate::permit::Network;
+use crate::permit::RelayGround;
 use crate::settings::{OverQuotaReply, Settings};
 
 fn settings() -> Settings {
@@ -29,7 +29,9 @@ fn settings() -> Settings {
         },
         soft_error_limit: 3,
         hard_error_limit: 6,
-        junk_command_limit: 8,
+        junk_command_limit: 5,
+        commands_without_mail_limit: 12,
+        smtputf8: true,
         verify: true,
         expand: true,
         strict_pipelining: true,
@@ -51,10 +53,9 @@ struct Driver {
 
 impl Driver {
     fn new(settings: Settings, trusted: bool) -> Self {
-        let network: Network = "::1".parse().unwrap();
-        let permit = RelayPermit::by_network("::1".parse().unwrap(), &[network]);
+        let permit = trusted.then(|| RelayPermit::because(RelayGround::TrustedNetwork));
         let server = Arc::new(Server::new(settings));
-        let mut session = Session::new(server, permit.filter(|_| trusted));
+        let mut session = Session::new(server, permit);
         let mut replies = Vec::new();
         session.greet(false, &mut replies);
         assert_eq!(replies, b"220 mail.example ESMTP Posthouse\r\n");
