@@ -71,8 +71,11 @@ impl FolderLock {
         let context = |error: io::Error| {
             io::Error::new(error.kind(), format!("folder {}: {error}", path.display()))
         };
-        let folder =
-            File::options().read(true).custom_flags(libc::O_DIRECTORY).open(path).map_err(context)?;
+        let folder = File::options()
+            .read(true)
+            .custom_flags(libc::O_DIRECTORY)
+            .open(path)
+            .map_err(context)?;
         match folder.try_lock() {
             Ok(()) => Ok(Self { _folder: folder }),
             Err(TryLockError::WouldBlock) => Err(context(io::Error::new(
@@ -110,7 +113,10 @@ mod tests {
     fn folders_are_locked_without_a_trace() {
         let folder = tempfile::tempdir().unwrap();
         let held = FolderLock::take(folder.path()).unwrap();
-        assert_eq!(FolderLock::take(folder.path()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(
+            FolderLock::take(folder.path()).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         drop(held);
         FolderLock::take(folder.path()).unwrap();

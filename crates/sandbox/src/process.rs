@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-use nix::sys::signal::{self, Signal};
+use nix::sys::signal::{self, SigHandler, SigSet, Signal};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -135,6 +135,7 @@ impl Program {
 /// Runs in the child between fork and exec: lets these descriptors and no others through, takes on the identity.
 fn prepare_child(fds: &[RawFd], identity: Option<&Identity>) -> io::Result<()> {
     close_on_exec_from(FIRST_FD.unsigned_abs());
+    reset_signals()?;
     for fd in fds {
         // SAFETY: the parent owns these descriptors until spawn returns, and the child has copies of them all.
         let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(*fd) };
@@ -145,6 +146,15 @@ fn prepare_child(fds: &[RawFd], identity: Option<&Identity>) -> io::Result<()> {
         ids::take_on(identity)?;
     }
     Ok(())
+}
+
+/// Unblocks all signals and gives those that we handle or ignore their default effect back: exec keeps both.
+fn reset_signals() -> io::Result<()> {
+    for signal in [Signal::SIGINT, Signal::SIGHUP, Signal::SIGPIPE] {
+        // SAFETY: the default action installs no handler.
+        unsafe { signal::signal(signal, SigHandler::SigDfl) }?;
+    }
+    Ok(SigSet::empty().thread_set_mask()?)
 }
 
 /// Marks every descriptor from `first` upwards close-on-exec.

@@ -87,6 +87,10 @@ fn ends_are_told_apart() {
             .unwrap()
     };
     assert_eq!(wait(start("exit 3")).unwrap(), Ended::Exited(3));
+    // Signals that are blocked or ignored here are neither there.
+    let _signals = sandbox::events::Signals::new().unwrap();
+    sandbox::events::ignore_terminal_signals().unwrap();
+    assert_eq!(wait(start("kill -HUP $$")).unwrap(), Ended::Killed(1));
     let sleeper = start("exec sleep 100");
     terminate(sleeper).unwrap();
     assert_eq!(wait(sleeper).unwrap(), Ended::Killed(15));
