@@ -235,6 +235,15 @@ pub fn kill(pid: u32) -> io::Result<()> {
     send(pid, Signal::SIGKILL)
 }
 
+/// Ends a process that leads a group of its own, and all of its group, at once (SIGKILL). That they are gone
+/// already is no error.
+pub fn kill_group(leader: u32) -> io::Result<()> {
+    match signal::killpg(to_pid(leader)?, Signal::SIGKILL) {
+        Ok(()) | Err(nix::Error::ESRCH) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn send(pid: u32, signal: Signal) -> io::Result<()> {
     match signal::kill(to_pid(pid)?, signal) {
         Ok(()) | Err(nix::Error::ESRCH) => Ok(()),
