@@ -31,6 +31,8 @@ pub enum Role {
     LocalDelivery,
     /// Delivers under one recipient's rights.
     DeliveryWorker,
+    /// Runs the commands of aliases.
+    CommandWorker,
     /// The half of POP3 before the login.
     Pop3Login,
     /// The half of POP3 after the login.
@@ -39,12 +41,13 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Smtpd,
         Self::QueueManager,
         Self::Directory,
         Self::LocalDelivery,
         Self::DeliveryWorker,
+        Self::CommandWorker,
         Self::Pop3Login,
         Self::Pop3Session,
     ];
@@ -58,6 +61,7 @@ impl Role {
             Self::Directory => "directory",
             Self::LocalDelivery => "local-delivery",
             Self::DeliveryWorker => "local-delivery worker",
+            Self::CommandWorker => "local-delivery command",
             Self::Pop3Login => "pop3d",
             Self::Pop3Session => "pop3-session",
         }

@@ -16,6 +16,7 @@ pub fn spec(role: Role) -> &'static Spec {
         Role::Directory => &DIRECTORY,
         Role::LocalDelivery => &LOCAL_DELIVERY,
         Role::DeliveryWorker => &DELIVERY_WORKER,
+        Role::CommandWorker => &COMMAND_WORKER,
         Role::Pop3Login => &POP3_LOGIN,
         Role::Pop3Session => &POP3_SESSION,
     }
@@ -112,6 +113,24 @@ const DELIVERY_WORKER: Spec = Spec {
     ],
     signals: Signals::Inside,
     calls: &[Group::Sockets, Group::Files],
+    open_files: 4096,
+};
+
+/// The alias user's rights, for commands that the administrator wrote into an alias: they may use what files
+/// that user may, and start programs, but not connect out over the network.
+const COMMAND_WORKER: Spec = Spec {
+    account: Account::AsStarted,
+    root: Root::Whole,
+    keeps: &[],
+    files: &[(Place::Path("/"), Rights::All)],
+    signals: Signals::Inside,
+    calls: &[
+        Group::Sockets,
+        Group::UnixSockets,
+        Group::Files,
+        Group::ExecutableMemory,
+        Group::Processes,
+    ],
     open_files: 4096,
 };
 
