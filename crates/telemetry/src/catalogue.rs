@@ -1,0 +1,242 @@
+//! Every event that the suite logs.
+//!
+//! To add one, add it to its program's part below. Fields name what an administrator searches for; `session`
+//! and `queue_id` join the lines of one session and of one message. No field ever has content of mail,
+//! a password, or text of the peer that is not an address or a name.
+
+use tracing::Level;
+
+use crate::EventKind;
+
+/// Declares the constants and [`ALL`].
+macro_rules! events {
+    ($($(#[doc = $doc:literal])+ $const:ident = $name:literal, $level:ident, [$($field:ident),*];)+) => {
+        $(
+            $(#[doc = $doc])+
+            pub const $const: EventKind = EventKind {
+                name: $name,
+                level: Level::$level,
+                fields: &[$(stringify!($field)),*],
+                doc: concat!($($doc),+),
+            };
+        )+
+
+        /// The whole catalogue, in the order of this file.
+        pub const ALL: &[EventKind] = &[$($const),+];
+    };
+}
+
+events! {
+    // Every program.
+
+    /// A program is jailed and serves.
+    PROGRAM_READY = "program_ready", INFO, [version];
+    /// A program takes nothing new and finishes what it has.
+    PROGRAM_DRAINING = "program_draining", INFO, [reason];
+    /// A program has ended in order.
+    PROGRAM_ENDED = "program_ended", INFO, [reason];
+    /// A program cannot go on; master will start it again.
+    PROGRAM_FAILED = "program_failed", ERROR, [operation, path, reason];
+    /// A program has a fault of its own: please report it.
+    PROGRAM_PANICKED = "program_panicked", ERROR, [at];
+    /// The kernel lacks a protection; the program runs without it.
+    SANDBOX_INCOMPLETE = "sandbox_incomplete", WARN, [feature, reason];
+    /// The log cannot be written where it should be; it goes to standard error.
+    LOG_UNAVAILABLE = "log_unavailable", WARN, [target, reason];
+    /// A program of the suite was refused by another: wrong user, protocol or version.
+    CHANNEL_REFUSED = "channel_refused", WARN, [protocol, uid, pid, reason];
+    /// A program of the suite broke the rules of a channel, which was closed.
+    CHANNEL_FAULT = "channel_fault", ERROR, [protocol, uid, pid, reason];
+    /// A program of the suite does not answer another; clients are told to come again.
+    SERVICE_UNAVAILABLE = "service_unavailable", WARN, [service, session, queue_id, reason];
+    /// A connection could not be accepted, for want of descriptors or memory.
+    ACCEPT_FAILED = "accept_failed", WARN, [reason];
+
+    // master
+
+    /// The suite starts.
+    MASTER_STARTED = "master_started", INFO, [version, config];
+    /// The suite stops.
+    MASTER_STOPPING = "master_stopping", INFO, [reason];
+    /// The suite has stopped.
+    MASTER_ENDED = "master_ended", INFO, [];
+    /// A listening socket is open.
+    LISTENING = "listening", INFO, [service, address];
+    /// A listening socket cannot be opened.
+    LISTEN_FAILED = "listen_failed", ERROR, [service, address, reason];
+    /// A program was started.
+    CHILD_STARTED = "child_started", DEBUG, [service, pid];
+    /// A program could not be started.
+    CHILD_START_FAILED = "child_start_failed", ERROR, [service, path, reason];
+    /// A program says that it serves.
+    CHILD_READY = "child_ready", INFO, [service, pid];
+    /// A program died without having been asked to.
+    CHILD_DIED = "child_died", ERROR, [service, pid, status];
+    /// A program that keeps dying is started again only after a pause.
+    CHILD_DELAYED = "child_delayed", WARN, [service, delay_ms, deaths];
+    /// A program was told to end.
+    CHILD_STOPPING = "child_stopping", DEBUG, [service, pid];
+    /// A program ended as it was told.
+    CHILD_ENDED = "child_ended", DEBUG, [service, pid, status];
+    /// A program did not do in time what it was told, and was killed.
+    CHILD_KILLED = "child_killed", WARN, [service, pid, reason];
+    /// A changed configuration is in force.
+    CONFIG_RELOADED = "config_reloaded", INFO, [config];
+    /// A changed configuration has faults; the old one stays in force. One event per fault.
+    CONFIG_REFUSED = "config_refused", ERROR, [config, reason];
+    /// A setting takes effect only after a restart.
+    CONFIG_NEEDS_RESTART = "config_needs_restart", WARN, [setting];
+    /// A session was started for a user who has logged in.
+    SESSION_STARTED = "session_started", INFO, [service, pid, uid, user, client, session];
+    /// A session program ended.
+    SESSION_ENDED = "session_ended", INFO, [service, pid, status];
+    /// A session was not started.
+    SESSION_REFUSED = "session_refused", WARN, [service, client, user, reason];
+
+    // smtpd
+
+    /// A client connected.
+    SMTP_CONNECTED = "smtp_connected", INFO, [session, client, port];
+    /// A client was turned away at once.
+    SMTP_TURNED_AWAY = "smtp_turned_away", WARN, [client, reason];
+    /// A client's session ended.
+    SMTP_DISCONNECTED = "smtp_disconnected", INFO,
+        [session, client, reason, accepted, refused, commands, bytes_in, duration_ms];
+    /// A message was accepted: it is on disk, and the client was told so.
+    MAIL_ACCEPTED = "mail_accepted", INFO,
+        [session, queue_id, client, helo, from, recipients, size, protocol, message_id];
+    /// A message was refused.
+    MAIL_REFUSED = "mail_refused", INFO,
+        [session, client, helo, from, recipients, size, reply, rule, reason];
+    /// A recipient was refused.
+    RECIPIENT_REFUSED = "recipient_refused", INFO,
+        [session, client, helo, from, to, reply, rule, reason];
+    /// A command was refused.
+    COMMAND_REFUSED = "command_refused", DEBUG, [session, client, command, reply, rule];
+
+    // queue-manager
+
+    /// The queue is open.
+    QUEUE_OPENED = "queue_opened", INFO, [path, schema, messages, duration_ms];
+    /// The queue cannot be opened.
+    QUEUE_REFUSED = "queue_refused", ERROR, [path, reason];
+    /// The queue could not be written; what was not acknowledged was not accepted.
+    QUEUE_WRITE_FAILED = "queue_write_failed", ERROR, [operation, path, reason];
+    /// There is too little room on the disk; mail is refused for the time being.
+    QUEUE_FULL = "queue_full", ERROR, [path, free, needed];
+    /// There is room on the disk again.
+    QUEUE_ROOM_AGAIN = "queue_room_again", INFO, [path, free];
+    /// A message is in the queue.
+    MESSAGE_QUEUED = "message_queued", INFO,
+        [queue_id, session, from, recipients, size, state, origin];
+    /// A recipient has the message.
+    RECIPIENT_DELIVERED = "recipient_delivered", INFO,
+        [queue_id, to, original_to, transport, destination, attempts, delay_ms, status, reason];
+    /// A recipient could not be reached now.
+    RECIPIENT_DEFERRED = "recipient_deferred", WARN,
+        [queue_id, to, original_to, transport, destination, attempts, delay_ms, status, reason, next];
+    /// A recipient cannot be reached; the sender is told.
+    RECIPIENT_FAILED = "recipient_failed", WARN,
+        [queue_id, to, original_to, transport, destination, attempts, delay_ms, status, reason];
+    /// A recipient could not be reached within the lifetime; the sender is told.
+    RECIPIENT_EXPIRED = "recipient_expired", WARN,
+        [queue_id, to, original_to, transport, destination, attempts, delay_ms, status, reason];
+    /// A recipient was replaced by others, as an alias says.
+    RECIPIENT_EXPANDED = "recipient_expanded", DEBUG, [queue_id, to, recipients];
+    /// A message has left the queue.
+    MESSAGE_DONE = "message_done", INFO, [queue_id, delay_ms, reason];
+    /// A report to the sender is in the queue.
+    BOUNCE_QUEUED = "bounce_queued", INFO, [queue_id, about, to, reason];
+    /// A report has nobody to go to, and was dropped.
+    BOUNCE_DROPPED = "bounce_dropped", WARN, [queue_id, to, reason];
+    /// A message is damaged, and was set aside.
+    MESSAGE_CORRUPT = "message_corrupt", ERROR, [queue_id, reason];
+    /// A message was put on hold.
+    MESSAGE_HELD = "message_held", INFO, [queue_id, uid];
+    /// A message was released from hold.
+    MESSAGE_RELEASED = "message_released", INFO, [queue_id, uid];
+    /// A message was removed by an administrator.
+    MESSAGE_DELETED = "message_deleted", INFO, [queue_id, uid];
+    /// Deferred mail is tried now, as an administrator asked.
+    QUEUE_FLUSHED = "queue_flushed", INFO, [queue_id, messages, uid];
+    /// A file without a message was removed.
+    ORPHAN_REMOVED = "orphan_removed", INFO, [path, size];
+    /// A delivery took too long and will be made again.
+    LEASE_LAPSED = "lease_lapsed", WARN, [queue_id, destination, reason];
+    /// A delivery agent offers to work.
+    AGENT_CONNECTED = "agent_connected", DEBUG, [transport, pid, capacity];
+    /// A delivery agent is gone; what it had is tried again.
+    AGENT_GONE = "agent_gone", WARN, [transport, pid, leases, reason];
+    /// An agent reported something that it was not asked to do.
+    OUTCOME_IGNORED = "outcome_ignored", WARN, [queue_id, reason];
+
+    // directory
+
+    /// A file of users or aliases is in force.
+    TABLE_LOADED = "table_loaded", INFO, [path, entries];
+    /// A file of users or aliases has a fault; the last good one stays in force.
+    TABLE_REFUSED = "table_refused", ERROR, [path, line, reason];
+    /// A login was right.
+    LOGIN_ACCEPTED = "login_accepted", INFO, [user, client, service, session];
+    /// A login was wrong.
+    LOGIN_REFUSED = "login_refused", WARN, [user, client, service, session, reason];
+    /// An address leads to itself or to too many others.
+    ALIAS_REFUSED = "alias_refused", WARN, [address, reason];
+    /// The system's user database could not be asked.
+    LOOKUP_FAILED = "lookup_failed", WARN, [address, reason];
+
+    // local-delivery
+
+    /// A message is in a mailbox, file or command.
+    LOCAL_DELIVERED = "local_delivered", INFO, [queue_id, to, mailbox, format, size, duration_ms];
+    /// A message could not be put there now.
+    LOCAL_DEFERRED = "local_deferred", WARN, [queue_id, to, mailbox, status, reason];
+    /// A message cannot be put there.
+    LOCAL_FAILED = "local_failed", WARN, [queue_id, to, mailbox, status, reason];
+    /// A mailbox had a fault that was repaired.
+    MAILBOX_REPAIRED = "mailbox_repaired", WARN, [mailbox, user, reason];
+    /// The process that writes for one user ended before its work was done.
+    WORKER_DIED = "worker_died", ERROR, [uid, pid, status];
+
+    // pop3d and pop3-session
+
+    /// A client connected.
+    POP3_CONNECTED = "pop3_connected", INFO, [session, client, port];
+    /// A client was turned away at once.
+    POP3_TURNED_AWAY = "pop3_turned_away", WARN, [client, reason];
+    /// A client that has not logged in is gone.
+    POP3_DISCONNECTED = "pop3_disconnected", INFO, [session, client, reason, duration_ms];
+    /// A wrong login, with the number of tries on this connection.
+    POP3_LOGIN_REFUSED = "pop3_login_refused", INFO, [session, client, user, tries];
+    /// A mailbox is open.
+    POP3_OPENED = "pop3_opened", INFO, [session, client, user, messages, bytes];
+    /// A mailbox could not be opened.
+    POP3_OPEN_FAILED = "pop3_open_failed", WARN, [session, client, user, mailbox, reason];
+    /// A session ended.
+    POP3_CLOSED = "pop3_closed", INFO,
+        [session, client, user, reason, retrieved, bytes, deleted, duration_ms];
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// Words that the lines themselves use.
+    const RESERVED: [&str; 6] = ["time", "level", "program", "program_pid", "event", "message"];
+
+    #[test]
+    fn the_catalogue_is_consistent() {
+        let mut names = HashSet::new();
+        for event in ALL {
+            assert!(names.insert(event.name), "{} twice", event.name);
+            assert!(event.doc.trim().ends_with('.'), "{}", event.name);
+            let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            for name in event.fields.iter().chain([&event.name]) {
+                assert!(name.chars().all(word), "{name}");
+                assert!(!RESERVED.contains(name), "{}: {name}", event.name);
+            }
+        }
+    }
+}
