@@ -189,6 +189,9 @@ pub enum RecipientState {
     Failed,
 }
 
+/// The number of a new message's first recipient; the others follow in the envelope's order.
+pub const FIRST_RECIPIENT: u64 = 0;
+
 /// One recipient that is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRecipient {
