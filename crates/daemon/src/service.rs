@@ -147,10 +147,19 @@ pub fn site(config: &Config) -> Site {
         file.parent()
             .map_or_else(|| PathBuf::from("/"), Path::to_owned)
     };
-    let mut user_tables = vec![
-        folder(&config.directory.users_file),
-        folder(&config.directory.aliases_file),
-    ];
+    let directory = &config.directory;
+    let files = [&directory.users_file, &directory.aliases_file];
+    let mut user_tables: Vec<PathBuf> = files
+        .into_iter()
+        .flatten()
+        .map(|file| folder(file))
+        .collect();
+    user_tables.extend(directory.include_folders.iter().cloned());
+    if directory.system_users {
+        // passwd and shadow are replaced by rename, so that their folder must stay open.
+        user_tables.push(PathBuf::from("/etc"));
+    }
+    user_tables.sort();
     user_tables.dedup();
     Site {
         socket_folder: socket_folder(config),

@@ -34,7 +34,7 @@ pub(crate) fn sources() -> Sources {
         include_folders: Vec::new(),
         domains: Domains::new(
             vec![host("example.org"), host("other.example")],
-            vec!["relayed.example".parse().unwrap()],
+            vec![mail_types::Domain::parse("relayed.example").unwrap()],
         ),
         delimiters: "+".into(),
         mail_root: "/m".into(),

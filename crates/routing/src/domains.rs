@@ -1,10 +1,8 @@
 //! Which domains are ours, which we relay for, and which belong to the rest of the world.
 
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::str::FromStr;
+use std::collections::HashMap;
 
-use mail_types::{AddressError, AddressHost, Domain};
+use mail_types::{AddressHost, Domain};
 
 /// What the part after the `@` is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,66 +15,22 @@ pub enum DomainClass {
     Remote,
 }
 
-/// An entry of `domains.relay`: `example.org` is that name alone, `.example.org` all below it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RelayPattern {
-    /// This name.
-    Exactly(Domain),
-    /// Every name below this one, and not the name itself.
-    Below(Domain),
-}
-
-impl FromStr for RelayPattern {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(match text.strip_prefix('.') {
-            Some(parent) => Self::Below(Domain::parse(parent)?),
-            None => Self::Exactly(Domain::parse(text)?),
-        })
-    }
-}
-
-impl fmt::Display for RelayPattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exactly(domain) => domain.fmt(f),
-            Self::Below(domain) => write!(f, ".{domain}"),
-        }
-    }
-}
-
 /// The domains and address literals of this installation.
 #[derive(Clone, Debug, Default)]
 pub struct Domains {
     /// In the order of the configuration.
     local: Vec<AddressHost>,
     class: HashMap<AddressHost, DomainClass>,
-    relay_below: HashSet<Domain>,
 }
 
 impl Domains {
     /// Takes both lists. What is in both is local.
     #[must_use]
-    pub fn new(local: Vec<AddressHost>, relay: Vec<RelayPattern>) -> Self {
-        let mut class = HashMap::new();
-        let mut relay_below = HashSet::new();
-        for pattern in relay {
-            match pattern {
-                RelayPattern::Exactly(domain) => {
-                    class.insert(AddressHost::Domain(domain), DomainClass::Relay);
-                }
-                RelayPattern::Below(domain) => {
-                    relay_below.insert(domain);
-                }
-            }
-        }
+    pub fn new(local: Vec<AddressHost>, relay: Vec<Domain>) -> Self {
+        let relay = relay.into_iter().map(AddressHost::Domain);
+        let mut class: HashMap<_, _> = relay.map(|host| (host, DomainClass::Relay)).collect();
         class.extend(local.iter().map(|host| (host.clone(), DomainClass::Local)));
-        Self {
-            local,
-            class,
-            relay_below,
-        }
+        Self { local, class }
     }
 
     /// The local domains and literals in the order of the configuration; the first is the
@@ -94,26 +48,11 @@ impl Domains {
 
     /// What a domain or address literal is to us.
     ///
-    /// A literal is local only when it is listed, as `[192.0.2.1]`: that it is an address of
-    /// this host does not make it ours behind a NAT.
+    /// A literal is local only when it is listed: that it is an address of this host does not make it
+    /// ours behind a NAT.
     #[must_use]
     pub fn classify(&self, host: &AddressHost) -> DomainClass {
-        if let Some(&class) = self.class.get(host) {
-            return class;
-        }
-        match host {
-            AddressHost::Domain(domain) if self.is_below_relayed(domain) => DomainClass::Relay,
-            _ => DomainClass::Remote,
-        }
-    }
-
-    fn is_below_relayed(&self, domain: &Domain) -> bool {
-        if self.relay_below.is_empty() {
-            return false;
-        }
-        self.relay_below
-            .iter()
-            .any(|parent| domain != parent && domain.is_within(parent))
+        self.class.get(host).copied().unwrap_or(DomainClass::Remote)
     }
 }
 
@@ -133,8 +72,8 @@ mod tests {
                 host("münchen.example"),
                 host("[192.0.2.1]"),
             ],
-            ["relay.example", ".below.example", "example.org"]
-                .map(|pattern| pattern.parse().unwrap())
+            ["relay.example", "example.org"]
+                .map(|name| Domain::parse(name).unwrap())
                 .to_vec(),
         );
         for (name, class) in [
@@ -145,9 +84,6 @@ mod tests {
             ("[192.0.2.2]", DomainClass::Remote),
             ("relay.example", DomainClass::Relay),
             ("a.relay.example", DomainClass::Remote),
-            ("below.example", DomainClass::Remote),
-            ("a.b.below.example", DomainClass::Relay),
-            ("notbelow.example", DomainClass::Remote),
         ] {
             assert_eq!(domains.classify(&host(name)), class, "{name}");
         }

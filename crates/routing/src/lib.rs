@@ -12,5 +12,5 @@ mod domains;
 mod expansion;
 
 pub use delimiter::base_of;
-pub use domains::{DomainClass, Domains, RelayPattern};
+pub use domains::{DomainClass, Domains};
 pub use expansion::{Alias, Aliasing, End, Found, Leaf, Limits, Lookup, Member, expand};

@@ -50,33 +50,22 @@ const QUEUE_MANAGER: Spec = Spec {
     open_files: 16_384,
 };
 
-/// Reads users, password hashes and aliases, and the system's users through the C library, whose modules are
-/// shared libraries. Their folders stay open to it, so that it sees files replaced by rename.
+/// Reads users, password hashes and aliases, and no other file: the system's users from their files, not through
+/// the C library, whose modules are shared libraries. The folders stay open to it, so that it sees files
+/// replaced by rename.
 const DIRECTORY: Spec = Spec {
     account: Account::Directory,
     root: Root::Whole,
     keeps: &[],
     files: &[
         (Place::UserTables, Rights::Read),
-        (Place::Path("/etc"), Rights::Read),
-        (Place::Path("/usr/share/zoneinfo"), Rights::Read),
-        (Place::Path("/usr/lib"), Rights::ReadExecute),
-        (Place::Path("/usr/lib64"), Rights::ReadExecute),
-        (Place::Path("/lib"), Rights::ReadExecute),
-        (Place::Path("/lib64"), Rights::ReadExecute),
-        (Place::Path("/run/nscd"), Rights::Read),
-        (Place::Path("/run/systemd/userdb"), Rights::Read),
-        (Place::Path("/var/lib/sss"), Rights::Read),
         (Place::Path("/dev/null"), Rights::ReadWrite),
         (Place::Path("/dev/urandom"), Rights::Read),
+        (Place::Path("/etc/localtime"), Rights::Read),
+        (Place::Path("/usr/share/zoneinfo"), Rights::Read),
     ],
     signals: Signals::Inside,
-    calls: &[
-        Group::Sockets,
-        Group::UnixSockets,
-        Group::Files,
-        Group::ExecutableMemory,
-    ],
+    calls: &[Group::Sockets, Group::UnixSockets, Group::Files],
     open_files: 4096,
 };
 
