@@ -56,12 +56,16 @@ events! {
 
     /// The suite starts.
     MASTER_STARTED = "master_started", INFO, [version, config];
+    /// Every program serves.
+    MASTER_READY = "master_ready", INFO, [];
     /// The suite stops.
     MASTER_STOPPING = "master_stopping", INFO, [reason];
     /// The suite has stopped.
     MASTER_ENDED = "master_ended", INFO, [];
     /// A listening socket is open.
     LISTENING = "listening", INFO, [service, address];
+    /// A listening socket was closed, as the configuration no longer has it.
+    LISTENING_ENDED = "listening_ended", INFO, [service, address];
     /// A listening socket cannot be opened.
     LISTEN_FAILED = "listen_failed", ERROR, [service, address, reason];
     /// A program was started.
@@ -71,9 +75,9 @@ events! {
     /// A program says that it serves.
     CHILD_READY = "child_ready", INFO, [service, pid];
     /// A program died without having been asked to.
-    CHILD_DIED = "child_died", ERROR, [service, pid, status];
+    CHILD_DIED = "child_died", ERROR, [service, pid, status, lived_ms];
     /// A program that keeps dying is started again only after a pause.
-    CHILD_DELAYED = "child_delayed", WARN, [service, delay_ms, deaths];
+    CHILD_DELAYED = "child_delayed", WARN, [service, delay_ms];
     /// A program was told to end.
     CHILD_STOPPING = "child_stopping", DEBUG, [service, pid];
     /// A program ended as it was told.
@@ -122,6 +126,12 @@ events! {
     QUEUE_REFUSED = "queue_refused", ERROR, [path, reason];
     /// The queue could not be written; what was not acknowledged was not accepted.
     QUEUE_WRITE_FAILED = "queue_write_failed", ERROR, [operation, path, reason];
+    /// The queue can be written again.
+    QUEUE_WRITABLE = "queue_writable", INFO, [];
+    /// The queue could not be read; it is tried again.
+    QUEUE_READ_FAILED = "queue_read_failed", ERROR, [queue_id, reason];
+    /// New mail was refused for now, because it could not be stored.
+    QUEUE_TURNED_AWAY = "queue_turned_away", WARN, [reason];
     /// There is too little room on the disk; mail is refused for the time being.
     QUEUE_FULL = "queue_full", ERROR, [path, free, needed];
     /// There is room on the disk again.
@@ -143,24 +153,25 @@ events! {
         [queue_id, to, original_to, transport, destination, attempts, delay_ms, status, reason];
     /// A recipient was replaced by others, as an alias says.
     RECIPIENT_EXPANDED = "recipient_expanded", DEBUG, [queue_id, to, recipients];
+    /// A recipient's mail goes to the same place as another recipient's of the message, and goes there once.
+    RECIPIENT_MERGED = "recipient_merged", INFO, [queue_id, to, destination];
+    /// What became of a message could not be recorded yet. If the program ends before it can, deliveries that
+    /// were made are made again.
+    OUTCOME_UNRECORDED = "outcome_unrecorded", ERROR, [queue_id, reason];
     /// A message has left the queue.
     MESSAGE_DONE = "message_done", INFO, [queue_id, delay_ms, reason];
     /// A report to the sender is in the queue.
     BOUNCE_QUEUED = "bounce_queued", INFO, [queue_id, about, to, reason];
     /// A report has nobody to go to, and was dropped.
     BOUNCE_DROPPED = "bounce_dropped", WARN, [queue_id, to, reason];
+    /// queue-manager ends while deliveries are under way; their recipients may get the mail twice.
+    DRAIN_CUT = "drain_cut", WARN, [leases];
     /// A message is damaged, and was set aside.
     MESSAGE_CORRUPT = "message_corrupt", ERROR, [queue_id, reason];
-    /// A message was put on hold.
-    MESSAGE_HELD = "message_held", INFO, [queue_id, uid];
-    /// A message was released from hold.
-    MESSAGE_RELEASED = "message_released", INFO, [queue_id, uid];
-    /// A message was removed by an administrator.
-    MESSAGE_DELETED = "message_deleted", INFO, [queue_id, uid];
-    /// Deferred mail is tried now, as an administrator asked.
-    QUEUE_FLUSHED = "queue_flushed", INFO, [queue_id, messages, uid];
-    /// A file without a message was removed.
-    ORPHAN_REMOVED = "orphan_removed", INFO, [path, size];
+    /// An administrator held, released, deleted or flushed mail.
+    QUEUE_ADMINISTERED = "queue_administered", INFO, [action, selection, messages, uid];
+    /// Files without a message were removed.
+    ORPHANS_REMOVED = "orphans_removed", INFO, [files];
     /// A delivery took too long and will be made again.
     LEASE_LAPSED = "lease_lapsed", WARN, [queue_id, destination, reason];
     /// A delivery agent offers to work.
@@ -224,7 +235,14 @@ mod tests {
     use super::*;
 
     /// Words that the lines themselves use.
-    const RESERVED: [&str; 6] = ["time", "level", "program", "program_pid", "event", "message"];
+    const RESERVED: [&str; 6] = [
+        "time",
+        "level",
+        "program",
+        "program_pid",
+        "event",
+        "message",
+    ];
 
     #[test]
     fn the_catalogue_is_consistent() {
