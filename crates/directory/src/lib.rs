@@ -25,6 +25,7 @@ mod system;
 mod tables;
 mod text;
 mod users;
+mod verify;
 
 pub use aliases::{AliasTable, fuzz_aliases};
 pub use file::Problem;
@@ -33,5 +34,6 @@ pub use locate::{MailboxFormat, Owner, SystemMailbox, UserMailbox, mailbox_path}
 pub use login::{LoginCheck, LoginError};
 pub use source::{Event, Source, Sources, SystemSource, check};
 pub use system::{SystemTable, SystemUser};
-pub use tables::{Resolution, Tables, Unreadable, Verified};
-pub use users::{EditError, Quota, User, UserTable, UsersFile, fuzz_users, parse_size};
+pub use tables::{Resolution, Tables, Unreadable};
+pub use users::{EditError, Quota, User, UserTable, UsersFile, fuzz_users, parse_size, show_size};
+pub use verify::Verified;

@@ -78,36 +78,20 @@ fn folder_name(user: &Address) -> String {
     name
 }
 
-/// Where system users' mail is stored: a path with `%user` and `%home` in it. One that ends in a
-/// slash is a Maildir folder, any other an mbox file.
+/// Where the mail of system users is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SystemMailbox(String);
+pub enum SystemMailbox {
+    /// A Maildir of this name in the home folder.
+    Home(PathBuf),
+    /// An mbox file of the user's name in this folder.
+    Spool(PathBuf),
+}
 
 impl SystemMailbox {
-    /// Checks the pattern.
-    ///
-    /// # Errors
-    /// When it does not begin with a slash or `%home`, or is the same for every user.
-    pub fn parse(pattern: &str) -> Result<Self, String> {
-        if !(pattern.starts_with('/') || pattern.starts_with("%home/")) {
-            return Err("the path must begin with / or %home/".to_owned());
-        }
-        if !(pattern.contains("%user") || pattern.contains("%home")) {
-            return Err("the path must contain %user or %home, or all users share it".to_owned());
-        }
-        if pattern.split('/').any(|part| part == "..") {
-            return Err("the path must not contain ..".to_owned());
-        }
-        Ok(Self(pattern.to_owned()))
-    }
-
     pub(crate) fn of(&self, user: &SystemUser) -> (PathBuf, MailboxFormat) {
-        let home = user.home.to_string_lossy();
-        let path = self.0.replace("%home", home.trim_end_matches('/'));
-        let path = path.replace("%user", &user.name);
-        match path.strip_suffix('/') {
-            Some(folder) => (folder.into(), MailboxFormat::Maildir),
-            None => (path.into(), MailboxFormat::Mbox),
+        match self {
+            Self::Home(maildir) => (user.home.join(maildir), MailboxFormat::Maildir),
+            Self::Spool(folder) => (folder.join(&user.name), MailboxFormat::Mbox),
         }
     }
 }
@@ -144,33 +128,20 @@ mod tests {
     }
 
     #[test]
-    fn system_mailboxes_follow_their_pattern() {
+    fn system_mailboxes_are_at_home_or_in_the_spool() {
         let user = SystemUser {
             name: "ann".into(),
             uid: 1000,
             gid: 100,
             home: "/home/ann/".into(),
         };
-        for (pattern, path, format) in [
-            ("/var/mail/%user", "/var/mail/ann", MailboxFormat::Mbox),
-            (
-                "%home/Maildir/",
-                "/home/ann/Maildir",
-                MailboxFormat::Maildir,
-            ),
-            ("/srv/%user/m/", "/srv/ann/m", MailboxFormat::Maildir),
+        let home = SystemMailbox::Home("Maildir".into());
+        let spool = SystemMailbox::Spool("/var/mail".into());
+        for (place, path, format) in [
+            (home, "/home/ann/Maildir", MailboxFormat::Maildir),
+            (spool, "/var/mail/ann", MailboxFormat::Mbox),
         ] {
-            let pattern = SystemMailbox::parse(pattern).unwrap();
-            assert_eq!(pattern.of(&user), (path.into(), format));
-        }
-        for bad in [
-            "",
-            "Maildir/",
-            "/var/mail",
-            "/var/mail/../%user",
-            "~/Maildir",
-        ] {
-            assert!(SystemMailbox::parse(bad).is_err(), "{bad}");
+            assert_eq!(place.of(&user), (path.into(), format));
         }
     }
 }

@@ -71,7 +71,7 @@ fn system_users_are_checked_against_shadow() {
         passwd: PathBuf::new(),
         shadow: shadow.clone(),
         first_uid: 1000,
-        mailbox: crate::SystemMailbox::parse("/var/mail/%user").unwrap(),
+        mailbox: crate::SystemMailbox::Spool("/var/mail".into()),
     });
     let tables = tables_of(sources, "", "");
     let check = tables.login("ann").unwrap();

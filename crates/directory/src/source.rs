@@ -34,6 +34,8 @@ pub struct Sources {
     pub delimiters: String,
     /// `directory.mail_root`
     pub mail_root: PathBuf,
+    /// `directory.default_quota`, in octets; 0 is none.
+    pub default_quota: u64,
     /// `directory.expansion_limit`, `directory.expansion_depth`
     pub limits: Limits,
     /// `None` unless `directory.system_users`.
@@ -49,7 +51,7 @@ pub struct SystemSource {
     pub shadow: PathBuf,
     /// `directory.first_uid`
     pub first_uid: u32,
-    /// `local_delivery.system_mailbox`
+    /// `local_delivery.system_mailbox` and what belongs to it.
     pub mailbox: SystemMailbox,
 }
 

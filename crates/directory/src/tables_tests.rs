@@ -6,6 +6,7 @@ use mail_types::AddressHost;
 use routing::{Domains, Limits};
 
 use super::*;
+use crate::Verified;
 use crate::aliases::Including;
 
 const USERS: &str = "first@example.org:*\n\
@@ -38,6 +39,7 @@ pub(crate) fn sources() -> Sources {
         ),
         delimiters: "+".into(),
         mail_root: "/m".into(),
+        default_quota: 0,
         limits: Limits {
             targets: 100,
             depth: 50,
@@ -314,7 +316,7 @@ fn mailboxes_have_owner_path_and_quota() {
         passwd: PathBuf::new(),
         shadow: PathBuf::new(),
         first_uid: 1000,
-        mailbox: crate::SystemMailbox::parse("/var/mail/%user").unwrap(),
+        mailbox: crate::SystemMailbox::Spool("/var/mail".into()),
     });
     let tables = tables_of(sources, USERS, "ops: ann\n");
     let alice = tables

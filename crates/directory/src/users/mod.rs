@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use mail_types::Address;
 
 pub use edit::{EditError, UsersFile};
-pub use size::parse_size;
+pub use size::{parse_size, show_size};
 
 use crate::file::{self, Problem};
 use crate::hash::PasswordHash;
@@ -41,8 +41,10 @@ pub struct User {
     pub address: Address,
     /// Of the password.
     pub hash: PasswordHash,
-    /// How much the mailbox may hold.
-    pub quota: Quota,
+    /// Octets that the mailbox may hold: 0 is no limit, `None` the default.
+    pub quota: Option<u64>,
+    /// Messages that the mailbox may hold; 0 is no limit.
+    pub messages: u64,
     /// Where the mailbox is, when not in the default place.
     pub mailbox: Option<PathBuf>,
     /// How the mailbox is stored.
@@ -52,16 +54,26 @@ pub struct User {
 }
 
 impl User {
-    /// A user with a mailbox in the default place and without limits.
+    /// A user with a mailbox in the default place and with the default quota.
     #[must_use]
     pub fn new(address: Address, hash: PasswordHash) -> Self {
         Self {
             address,
             hash,
-            quota: Quota::default(),
+            quota: None,
+            messages: 0,
             mailbox: None,
             format: MailboxFormat::Maildir,
             moved: None,
+        }
+    }
+
+    /// How much the mailbox may hold.
+    #[must_use]
+    pub fn quota(&self, default_bytes: u64) -> Quota {
+        Quota {
+            bytes: self.quota.unwrap_or(default_bytes),
+            messages: self.messages,
         }
     }
 
@@ -99,9 +111,9 @@ impl User {
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         match key {
-            "quota" => self.quota.bytes = parse_size(value)?,
+            "quota" => self.quota = Some(parse_size(value)?),
             "messages" => {
-                self.quota.messages = value
+                self.messages = value
                     .parse()
                     .map_err(|_| format!("messages={value:?} is not a number"))?;
             }
@@ -134,11 +146,11 @@ impl User {
         let mut push = |key: &str, value: String| {
             line.push_str(&format!(":{key}={}", escape(&value)));
         };
-        if self.quota.bytes > 0 {
-            push("quota", size::show_size(self.quota.bytes));
+        if let Some(bytes) = self.quota {
+            push("quota", show_size(bytes));
         }
-        if self.quota.messages > 0 {
-            push("messages", self.quota.messages.to_string());
+        if self.messages > 0 {
+            push("messages", self.messages.to_string());
         }
         if let Some(path) = &self.mailbox {
             push("mailbox", path.to_string_lossy().into_owned());

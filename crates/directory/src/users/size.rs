@@ -30,7 +30,8 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// Writes a size with the largest unit that holds it exactly.
-pub(crate) fn show_size(bytes: u64) -> String {
+#[must_use]
+pub fn show_size(bytes: u64) -> String {
     let unit = UNITS
         .iter()
         .find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1 << shift));

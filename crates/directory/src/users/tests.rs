@@ -38,7 +38,7 @@ fn lines_become_users() {
         bytes: 500 << 20,
         messages: 1000,
     };
-    assert_eq!((bob.quota, bob.format), (limits, MailboxFormat::Mbox));
+    assert_eq!((bob.quota(7), bob.format), (limits, MailboxFormat::Mbox));
     assert_eq!(bob.mailbox.as_deref(), Some(Path::new("/srv/mail:bob")));
     assert_eq!(
         table
@@ -150,14 +150,15 @@ proptest! {
     #[test]
     fn any_user_survives_writing(
         local in "[ -~äß]{1,20}",
-        bytes in any::<u64>(),
+        quota in any::<Option<u64>>(),
         messages in any::<u64>(),
         path in prop::option::of("/[a-z%: #é]{1,10}/[a-z]{1,3}"),
         mbox: bool,
     ) {
         let domain = mail_types::Domain::parse("x.example").unwrap();
         let mut user = User::new(Address::at(&local, &domain).unwrap(), PasswordHash::locked());
-        user.quota = Quota { bytes, messages };
+        user.quota = quota;
+        user.messages = messages;
         user.mailbox = path.map(PathBuf::from);
         user.moved = Some(user.address.clone());
         if mbox {
