@@ -17,6 +17,8 @@ use crate::{Frame, PUSH, Protocol};
 
 /// One read of a poll loop: control messages are small.
 const SMALL_READ: usize = 16 << 10;
+/// How often one channel is read before the poll loop looks at the others.
+const READS_IN_A_ROW: usize = 16;
 
 /// The serving end of a socket pair in a poll loop: no call here ever blocks.
 ///
@@ -60,10 +62,13 @@ impl<P: Protocol> PollConnection<P> {
         Ok(connection)
     }
 
-    /// Reads everything that has arrived; the frames are then taken with [`Self::next_frame`].
+    /// Reads what has arrived; the frames are then taken with [`Self::next_frame`].
+    ///
+    /// A peer that sends without end is left for the next round, so that it neither keeps the loop to
+    /// itself nor fills the memory.
     pub fn read_available(&mut self) -> Result<Status, ReceiveError> {
         self.decoder.check()?;
-        loop {
+        for _ in 0..READS_IN_A_ROW {
             let read = socket::read(self.stream.as_fd(), &mut self.buffer, self.decoder.fds());
             let count = match read {
                 Ok(0) => {
@@ -83,6 +88,7 @@ impl<P: Protocol> PollConnection<P> {
                 }
             }
         }
+        Ok(Status::Open)
     }
 
     /// The oldest frame not yet taken.

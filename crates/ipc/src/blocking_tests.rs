@@ -169,3 +169,34 @@ fn a_child_that_does_not_read_is_given_up() {
         (0..4).try_for_each(|_| master.send(PUSH, &Say::Number(1), payload.clone(), Vec::new()));
     assert!(matches!(result, Err(SendError::Closed)));
 }
+
+#[test]
+fn a_child_that_sends_without_end_does_not_keep_the_loop() {
+    let (ours, mut theirs) = UnixStream::pair().expect("socket pair");
+    let mut master = PollConnection::<Echo>::from_fd(ours.into()).expect("master's end");
+    let mut outgoing = Outgoing::default();
+    outgoing.push_hello(&Hello::of::<Echo>()).expect("fits");
+    socket::flush(&mut outgoing, theirs.as_fd()).expect("written");
+    let limits = Limits::of::<Echo>();
+    outgoing
+        .push(&limits, PUSH, &Say::Number(1), Bytes::new(), Vec::new())
+        .expect("fits");
+    let mut slices = [io::IoSlice::new(&[])];
+    let _ = outgoing.gather(&mut slices);
+    let frames = slices[0].repeat(10_000);
+    let child = std::thread::spawn(
+        move || {
+            while io::Write::write_all(&mut theirs, &frames).is_ok() {}
+        },
+    );
+    for _ in 0..10 {
+        assert_eq!(master.read_available().expect("channel"), Status::Open);
+        let held = std::iter::from_fn(|| master.next_frame()).count();
+        assert!(
+            held <= 1 + READS_IN_A_ROW * SMALL_READ / slices[0].len(),
+            "{held}"
+        );
+    }
+    drop(master);
+    child.join().expect("child");
+}

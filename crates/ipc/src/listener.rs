@@ -25,6 +25,31 @@ pub struct Peer {
 }
 
 /// A bound Unix socket that serves one or more protocols.
+///
+/// Who may speak which of them is the server's to decide, before it accepts:
+///
+/// ```no_run
+/// use ipc::protocol::Intake;
+/// use ipc::{Listener, Protocol};
+///
+/// async fn serve(listener: Listener, smtpd_uid: u32) -> std::io::Result<()> {
+///     loop {
+///         let new = listener.accept().await?;
+///         tokio::spawn(async move {
+///             let Ok(greeted) = new.greeting().await else { return };
+///             match greeted.protocol() {
+///                 Intake::NAME if greeted.peer().uid == smtpd_uid => {
+///                     let Ok(mut connection) = greeted.accept::<Intake>().await else { return };
+///                     while let Ok(Some(frame)) = connection.receiver.receive().await {
+///                         // … connection.sender.send(frame.id, &reply)
+///                     }
+///                 }
+///                 _ => greeted.refuse(),
+///             }
+///         });
+///     }
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Listener {
     listener: UnixListener,

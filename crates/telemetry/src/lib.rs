@@ -7,7 +7,8 @@
 //!
 //! Invariants: an event leaves in one write; no value can end a line, forge another or hide part of one
 //! (control characters and those that change the direction of text are escaped); a value is cut after
-//! [`MAX_VALUE`] bytes; a log that cannot be written never stops a program.
+//! [`MAX_VALUE`] bytes; a log daemon that fails or stalls never stops a program (one that stalls holds it
+//! up for half a second an event; a standard error that nobody reads holds it up for as long as that lasts).
 //!
 //! Deliberately absent: spans (the session and queue ids in each line join them), log files and their
 //! rotation (the journal and syslog do that), metrics.

@@ -123,7 +123,7 @@ impl Line {
                 write!(self.message, " {name}=")?;
                 text_value(&mut self.message, value)?;
                 journal_name(out, name);
-                escape(out, value, Style::Text)?;
+                escape(out, value, Style::Field)?;
                 out.write_char('\n')
             }
         }
@@ -234,18 +234,20 @@ fn text_value(out: &mut String, value: &str) -> fmt::Result {
 enum Style {
     Text,
     Json,
+    /// A field of the journal, which has no quotes.
+    Field,
 }
 
-/// Writes what stands between quotes: nothing in it ends the line or the value, or hides what follows.
+/// Writes a value so that nothing in it ends the line or the value, or hides what follows.
 fn escape(out: &mut String, value: &str, style: Style) -> fmt::Result {
     for c in value.chars() {
         match (c, style) {
-            ('"' | '\\', _) => write!(out, "\\{c}")?,
+            ('"' | '\\', Style::Text | Style::Json) => write!(out, "\\{c}")?,
             ('\n', _) => out.write_str("\\n")?,
             ('\r', _) => out.write_str("\\r")?,
             ('\t', _) => out.write_str("\\t")?,
             (c, Style::Json) if is_unsafe(c) => write!(out, "\\u{:04x}", u32::from(c))?,
-            (c, Style::Text) if is_unsafe(c) => write!(out, "\\u{{{:x}}}", u32::from(c))?,
+            (c, _) if is_unsafe(c) => write!(out, "\\u{{{:x}}}", u32::from(c))?,
             (c, _) => out.write_char(c)?,
         }
     }
