@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn the_earlier_deadline_holds_and_who_misses_it_is_killed() {
         let (now, second) = (Instant::now(), Duration::from_secs(1));
-        let pid = sleeper("trap '' TERM; echo; while :; do sleep 1; done");
+        let pid = sleeper("trap '' TERM; exec sleep 100");
         let mut children = Children::default();
         children.add(pid, Kind::Session, control(), now, second);
         assert_eq!(children.sessions(), 1);

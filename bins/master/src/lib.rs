@@ -69,14 +69,16 @@ fn run(options: Options) -> Result<(), String> {
         println!("{}: the configuration can be run", source.file.display());
         return Ok(());
     }
-    log::begin(&plan)?;
+    log::begin(&plan, &source.file)?;
     sandbox::process::set_private_umask();
     let failed = |error: std::io::Error| error.to_string();
     sandbox::limits::raise_open_files(OPEN_FILES).map_err(failed)?;
     restrict().map_err(failed)?;
-    Supervisor::new(source, plan)
-        .and_then(Supervisor::run)
-        .map_err(failed)
+    let outcome = Supervisor::new(source, plan).and_then(Supervisor::run);
+    outcome.map_err(|error| {
+        log::cannot_go_on(&error);
+        error.to_string()
+    })
 }
 
 /// Renounces the capabilities that neither master nor any program that it starts will ever need.

@@ -59,7 +59,8 @@ impl Sessions {
     /// Refuses what has waited too long.
     pub fn expire(&mut self, children: &mut Children, now: Instant) {
         for (ticket, request) in self.tickets.expire(now) {
-            log::session_refused("the login was not confirmed in time");
+            let reason = "the login was not confirmed in time";
+            log::session_refused(Some(request.client), None, reason);
             answer(
                 request.asker,
                 &MasterMessage::SessionRefused { ticket },
@@ -77,24 +78,29 @@ impl Sessions {
 
 /// Starts the session of a login that is complete, and tells the login half how it went.
 fn settle(ticket: Ticket, outcome: Outcome<Request>, plan: &Plan, children: &mut Children) {
-    let (asker, result) = match outcome {
+    let (asker, client, result) = match outcome {
         Outcome::Waiting => return,
         Outcome::TurnedAway(None) => {
-            log::session_refused("too many logins wait, or one was confirmed twice");
+            log::session_refused(
+                None,
+                None,
+                "too many logins wait, or one was confirmed twice",
+            );
             return;
         }
-        Outcome::TurnedAway(Some(request)) => (
-            request.asker,
-            Err("too many logins wait, or a ticket was shown twice".to_owned()),
-        ),
+        Outcome::TurnedAway(Some(request)) => {
+            let reason = "too many logins wait, or a ticket was shown twice".to_owned();
+            (request.asker, request.client, Err(reason))
+        }
         Outcome::Matched(session, request) => {
-            (request.asker, begin(session, request, plan, children))
+            let (asker, client) = (request.asker, request.client);
+            (asker, client, begin(session, request, plan, children))
         }
     };
     let message = match result {
         Ok(()) => MasterMessage::SessionStarted { ticket },
         Err(reason) => {
-            log::session_refused(&reason);
+            log::session_refused(Some(client), None, &reason);
             MasterMessage::SessionRefused { ticket }
         }
     };
@@ -118,7 +124,7 @@ fn begin(
     let now = Instant::now();
     let (pid, mut control) =
         start::session(&session, request.socket, plan).map_err(|error| error.to_string())?;
-    let user = session.mailbox.user.to_string();
+    let (user, uid) = (session.mailbox.user.to_string(), session.mailbox.uid);
     let assignment = MasterMessage::Session {
         mailbox: session.mailbox,
         client: request.client,
@@ -127,7 +133,7 @@ fn begin(
     // Added even if it could not be told: it has to be reaped, and ends by itself without its assignment.
     children.add(pid, Kind::Session, control, now, plan.start_timeout);
     told.map_err(|error| error.to_string())?;
-    log::session_started(pid, &user, request.client);
+    log::session_started(Kind::Session.name(), pid, uid, &user, request.client);
     Ok(())
 }
 
@@ -139,6 +145,6 @@ fn answer(asker: u32, message: &MasterMessage, children: &mut Children) {
     if let Some(control) = control
         && let Err(error) = control.send(PUSH, message, Bytes::new(), Vec::new())
     {
-        log::not_told("pop3d", asker, &error.to_string());
+        log::not_told(asker, &error.to_string());
     }
 }

@@ -88,6 +88,7 @@ impl Supervisor {
             let now = Instant::now();
             self.notifier.feed(now);
             if self.converge(now)? {
+                log::stopped();
                 return Ok(());
             }
             self.announce();
@@ -125,6 +126,7 @@ impl Supervisor {
                             Reload::Overlap => DRAIN_LIMIT,
                             Reload::StopFirst => self.plan.stop_timeout,
                         };
+                        log::told_to_end(service.name, pid);
                         self.children.retire(pid, now + limit)?;
                     }
                     Step::Start(slot) => self.start(index, slot, now),
@@ -175,7 +177,8 @@ impl Supervisor {
                 let pace = &mut self.paces[index];
                 let delay = pace.backoff.after_failed_start(self.plan.delays);
                 pace.not_before = Some(now + delay);
-                log::not_started(service.name, &error, delay);
+                log::not_started(service.name, &error);
+                log::delayed(service.name, delay);
             }
         }
     }
@@ -259,11 +262,11 @@ impl Supervisor {
     fn begin_stop(&mut self) {
         match &mut self.stop {
             Some(stop) => {
-                log::hurrying();
+                log::stopping("asked once more: at once");
                 stop.hurry();
             }
             None => {
-                log::stopping();
+                log::stopping("asked to");
                 self.notifier.stopping();
                 self.stop = Some(Stop::begin(Instant::now(), self.plan.stop_timeout));
             }
@@ -277,15 +280,16 @@ impl Supervisor {
         let (now, name) = (Instant::now(), child.kind.name());
         let lived = now.saturating_duration_since(child.started);
         match child.kind {
-            Kind::Session => log::session_ended(pid, ended, lived),
+            Kind::Session => log::session_ended(name, pid, ended),
             Kind::Service { .. } if child.retired || self.stop.is_some() => {
-                log::ended(name, pid, ended, lived);
+                log::ended(name, pid, ended);
             }
             Kind::Service { index, .. } => {
                 let pace = &mut self.paces[index];
                 let delay = pace.backoff.after_death(lived, self.plan.delays);
                 pace.not_before = Some(now + delay);
-                log::died(name, pid, ended, lived, delay);
+                log::died(name, pid, ended, lived);
+                log::delayed(name, delay);
             }
         }
     }
@@ -303,7 +307,7 @@ impl Supervisor {
         });
         match outcome {
             Err(reason) => {
-                log::reload_refused(&reason);
+                log::reload_refused(&self.source.file, &reason);
                 self.notifier.ready();
             }
             Ok((plan, change)) => {
@@ -314,7 +318,7 @@ impl Supervisor {
                     .iter_mut()
                     .for_each(|pace| *pace = Pace::default());
                 log::listening(&change);
-                log::reloaded(self.generation);
+                log::reloaded(&self.source.file);
             }
         }
     }

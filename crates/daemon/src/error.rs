@@ -34,6 +34,9 @@ pub enum Error {
     /// The configuration that was handed down cannot be read.
     #[error("the configuration from master is not valid: {0}")]
     Config(String),
+    /// The log cannot be started.
+    #[error(transparent)]
+    Log(#[from] telemetry::InitError),
     /// The channel to master failed.
     #[error("the channel to master failed: {0}")]
     Control(#[source] ReceiveError),

@@ -32,5 +32,6 @@ mod session;
 pub use error::Error;
 pub use jail::Role;
 pub use life::{Drain, Life, drain_channel};
+pub use log::log_options;
 pub use service::{Service, main};
 pub use session::{Assignment, SessionLife, Wake};

@@ -7,11 +7,13 @@ use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 use ipc::protocol::{ChildMessage, MasterMessage, Supervise};
-use ipc::{Connection, PUSH, Receiver, Sender};
+use ipc::{Connection, PUSH, Protocol, Receiver, Sender};
+use telemetry::{catalogue, event};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::Error;
+use crate::log::{log_draining, log_ready};
 
 /// How many messages of master may wait for the service.
 const MESSAGES: usize = 256;
@@ -36,7 +38,7 @@ impl Life {
         let on_signal = asked.clone();
         tokio::spawn(async move {
             if terminated.recv().await.is_some() {
-                on_signal.send_replace(true);
+                ask(&on_signal, "told to end");
             }
         });
         let master = match control {
@@ -58,6 +60,9 @@ impl Life {
 
     /// Tells master that this service is jailed and serving.
     pub fn ready(&self) -> Result<(), Error> {
+        if self.master.is_some() {
+            log_ready();
+        }
         self.tell(&ChildMessage::Ready, Bytes::new(), Vec::new())
     }
 
@@ -111,12 +116,19 @@ async fn listen_to_master(
             }
             Ok(None) => break,
             Err(error) => {
-                tracing::debug!(%error, "the channel to master failed");
+                event!(catalogue::CHANNEL_FAULT, protocol = Supervise::NAME, reason = %error);
                 break;
             }
         }
     }
-    asked.send_replace(true);
+    ask(&asked, "master is gone");
+}
+
+/// Asks for the drain, if nobody has yet.
+fn ask(asked: &watch::Sender<bool>, reason: &str) {
+    if !asked.send_replace(true) {
+        log_draining(reason);
+    }
 }
 
 /// Tells when the service is to accept nothing new and finish what it has.

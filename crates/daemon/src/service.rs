@@ -28,9 +28,18 @@ pub fn main<E: Display + From<Error>>(
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            log_failure(role, &error);
+            report(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Logs why a program ends; before there is a log, standard error has to do.
+fn report(error: &dyn Display) {
+    if telemetry::tracing::dispatcher::has_been_set() {
+        log_failure(error);
+    } else {
+        eprintln!("{error}");
     }
 }
 
@@ -100,7 +109,7 @@ impl Service {
     /// Call it before any thread or runtime is started.
     pub fn jail(&self, given: &[PathBuf]) -> Result<(), Error> {
         let missing = jail::apply(jail::spec(self.role), &site(&self.config), given)?;
-        log_jail(self.role, &missing);
+        log_jail(&missing);
         Ok(())
     }
 

@@ -229,18 +229,20 @@ mod tests {
     }
 
     #[test]
-    fn only_the_delivery_supervisor_keeps_capabilities_and_starts_programs() {
+    fn only_the_delivery_supervisor_keeps_capabilities_or_root() {
         for role in Role::ALL {
-            let spec = spec(role);
-            let special = role == Role::LocalDelivery;
+            let (spec, special) = (spec(role), role == Role::LocalDelivery);
             assert_eq!(!spec.keeps.is_empty(), special, "{}", role.name());
-            assert_eq!(
-                spec.calls.contains(&Group::Processes),
-                special,
-                "{}",
-                role.name()
-            );
             assert_eq!(spec.account == Account::Root, special, "{}", role.name());
+        }
+    }
+
+    #[test]
+    fn only_local_delivery_starts_programs() {
+        for role in Role::ALL {
+            let special = matches!(role, Role::LocalDelivery | Role::CommandWorker);
+            let starts = spec(role).calls.contains(&Group::Processes);
+            assert_eq!(starts, special, "{}", role.name());
         }
     }
 
