@@ -1,3 +1,7 @@
 //! Owns the queue: makes mail durable, schedules it, leases it to delivery agents.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daemon::main(daemon::Role::QueueManager, queue_manager::run)
+}

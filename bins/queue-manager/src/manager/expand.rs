@@ -1,0 +1,308 @@
+//! From accepted addresses to where their mail goes: questions to the directory, and what its answers mean.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use ipc::Client;
+use ipc::protocol::{
+    DeliveryTransport, Expansion, ExpansionLeaf, ExpansionReply, ExpansionRequest, LeafEnd,
+};
+use mail_types::{Address, EnhancedStatus, QueueId, Target, Timestamp};
+use queue::{LastReply, NewTarget};
+use schedule::Destination;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Duration, Instant};
+
+use super::message::{Ending, Stage};
+use super::{Hop, Input, Manager};
+use crate::log;
+
+/// Addresses in one question (as [`ExpansionRequest`] has it).
+const QUESTION: usize = 100;
+/// Questions under way at a time.
+const QUESTIONS: usize = 4;
+/// After a question that was not answered, the next is asked after this.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is said of mail for elsewhere.
+const NO_TRANSPORT: &str = "mail transport unavailable: no smtp-out service is configured";
+
+/// The questions that wait, and those under way.
+pub(super) struct Expander {
+    directory: Client<Expansion>,
+    inbox: UnboundedSender<Input>,
+    time_limit: Duration,
+    waiting: VecDeque<(QueueId, u64, Address)>,
+    under_way: usize,
+    not_before: Option<Instant>,
+}
+
+impl Expander {
+    pub(super) fn new(
+        directory: Client<Expansion>,
+        inbox: UnboundedSender<Input>,
+        time_limit: Duration,
+    ) -> Self {
+        Self {
+            directory,
+            inbox,
+            time_limit,
+            waiting: VecDeque::new(),
+            under_way: 0,
+            not_before: None,
+        }
+    }
+
+    /// Asks for a recipient's targets; bounded by the recipients in memory.
+    pub(super) fn ask(&mut self, queue_id: QueueId, number: u64, address: Address) {
+        self.waiting.push_back((queue_id, number, address));
+    }
+
+    pub(super) fn next_wake(&self) -> Option<Instant> {
+        self.not_before.filter(|_| !self.waiting.is_empty())
+    }
+
+    /// Sends what waits, many addresses in one question.
+    pub(super) fn pump(&mut self, instant: Instant) {
+        if self.not_before.is_some_and(|at| instant < at) {
+            return;
+        }
+        self.not_before = None;
+        while self.under_way < QUESTIONS && !self.waiting.is_empty() {
+            let batch = self.waiting.len().min(QUESTION);
+            let mut asked = Vec::with_capacity(batch);
+            let mut addresses = Vec::with_capacity(batch);
+            for (queue_id, number, address) in self.waiting.drain(..batch) {
+                asked.push((queue_id, number));
+                addresses.push(address);
+            }
+            self.under_way += 1;
+            tokio::spawn(question(
+                self.directory.clone(),
+                self.inbox.clone(),
+                self.time_limit,
+                asked,
+                ExpansionRequest { addresses },
+            ));
+        }
+    }
+}
+
+async fn question(
+    directory: Client<Expansion>,
+    inbox: UnboundedSender<Input>,
+    time_limit: Duration,
+    asked: Vec<(QueueId, u64)>,
+    request: ExpansionRequest,
+) {
+    let answer = directory
+        .call(&request, Bytes::new(), Vec::new(), time_limit)
+        .await;
+    let answer = match answer {
+        Ok(frame) if frame.message.leaves.len() == asked.len() => Ok(frame.message),
+        Ok(_) => Err("it did not answer for every address".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    // Without a manager there is nobody to tell.
+    let _ = inbox.send(Input::Expanded { asked, answer });
+}
+
+impl Manager {
+    /// Takes the directory's answer, or that there was none.
+    pub(super) fn expanded(
+        &mut self,
+        asked: Vec<(QueueId, u64)>,
+        answer: Result<ExpansionReply, String>,
+        now: Timestamp,
+    ) {
+        self.expander.under_way -= 1;
+        let mut changed: Vec<QueueId> = Vec::new();
+        match answer {
+            Ok(reply) => {
+                for ((queue_id, number), leaves) in asked.into_iter().zip(reply.leaves) {
+                    self.take_leaves(queue_id, number, leaves, now);
+                    changed.push(queue_id);
+                }
+            }
+            Err(reason) => {
+                log::directory_failed(&reason);
+                self.expander.not_before = Some(Instant::now() + PAUSE);
+                for (queue_id, number) in asked {
+                    let reply = LastReply {
+                        status: EnhancedStatus::new(4, 3, 0),
+                        text: "the directory of addresses is not available".to_owned(),
+                    };
+                    if self.is_expanding(queue_id, number) {
+                        self.defer(queue_id, number, reply, false, now);
+                    }
+                    changed.push(queue_id);
+                }
+            }
+        }
+        changed.dedup();
+        for queue_id in changed {
+            self.settle(queue_id, now);
+        }
+    }
+
+    /// Whether an answer about this recipient is still wanted.
+    fn is_expanding(&self, queue_id: QueueId, number: u64) -> bool {
+        self.messages
+            .get(&queue_id)
+            .filter(|message| !message.withdrawn)
+            .and_then(|message| message.recipients.get(&number))
+            .is_some_and(|recipient| {
+                recipient.target.is_none() && matches!(recipient.stage, Stage::Expanding)
+            })
+    }
+
+    fn take_leaves(
+        &mut self,
+        queue_id: QueueId,
+        number: u64,
+        leaves: Vec<ExpansionLeaf>,
+        now: Timestamp,
+    ) {
+        if !self.is_expanding(queue_id, number) {
+            return;
+        }
+        match Leaves::sort(leaves) {
+            Leaves::One(target) => {
+                self.with_recipient(queue_id, number, |recipient| {
+                    recipient.target = Some(target)
+                });
+                self.ready(queue_id, vec![number], now);
+            }
+            Leaves::Deferred(reply) => self.defer(queue_id, number, reply, false, now),
+            Leaves::Failed(reply) => self.fail(queue_id, number, reply, now),
+            Leaves::Many { targets, failures } => {
+                let count = targets.len();
+                let ending = Ending::Replaced { targets, failures };
+                self.with_recipient(queue_id, number, |recipient| {
+                    log::expanded(queue_id, &recipient.accepted_as, count);
+                    recipient.end(ending);
+                });
+            }
+        }
+    }
+
+    /// Lines up recipients whose target is known. A second one for the same target is merged into the first,
+    /// as the store does with those from an expansion.
+    pub(super) fn ready(&mut self, queue_id: QueueId, numbers: Vec<u64>, now: Timestamp) {
+        let mut lined_up = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let Some(message) = self.messages.get_mut(&queue_id) else {
+                return;
+            };
+            let merged = message.recipients.len() > 1 && message.has_twin_of(number);
+            let Some(recipient) = message.recipients.get_mut(&number) else {
+                continue;
+            };
+            let Some(target) = recipient.target.clone() else {
+                continue;
+            };
+            if merged {
+                log::merged(queue_id, &recipient.accepted_as, &target);
+                recipient.end(Ending::Merged);
+            } else if matches!(target, Target::Remote(_)) {
+                let reply = LastReply {
+                    status: EnhancedStatus::new(4, 3, 5),
+                    text: NO_TRANSPORT.to_owned(),
+                };
+                self.defer(queue_id, number, reply, true, now);
+            } else {
+                recipient.stage = Stage::Waiting;
+                let next_hop = Hop {
+                    target,
+                    owner: recipient.owner.clone(),
+                };
+                let transport = DeliveryTransport::Local;
+                lined_up.push((
+                    number,
+                    Destination {
+                        transport,
+                        next_hop,
+                    },
+                ));
+            }
+        }
+        if lined_up.is_empty() {
+            return;
+        }
+        let complete = self
+            .messages
+            .get(&queue_id)
+            .is_some_and(|message| message.read_all);
+        let added = self
+            .scheduler
+            .add_recipients(queue_id, lined_up, complete, now);
+        if let Err(misuse) = added {
+            log::misuse(queue_id, &misuse);
+            self.withdraw(queue_id, now);
+            self.loader.restart();
+        }
+        self.take_postponed(now);
+    }
+}
+
+/// What an expansion means for its recipient.
+enum Leaves {
+    /// One target: expanding again costs less than storing it.
+    One(Target),
+    /// Not known just now.
+    Deferred(LastReply),
+    /// Nowhere.
+    Failed(LastReply),
+    /// To be stored in the recipient's place.
+    Many {
+        targets: Vec<NewTarget>,
+        failures: Vec<LastReply>,
+    },
+}
+
+impl Leaves {
+    fn sort(leaves: Vec<ExpansionLeaf>) -> Self {
+        let mut targets = Vec::new();
+        let mut failures = Vec::new();
+        for leaf in leaves {
+            match leaf.end {
+                LeafEnd::Target(target) => targets.push(NewTarget {
+                    target,
+                    owner: leaf.owner,
+                }),
+                LeafEnd::Failed(failure) => failures.push(LastReply {
+                    status: failure.status,
+                    text: failure.text,
+                }),
+                // All of it again later: what is stored in part could not be told from all of it.
+                LeafEnd::Deferred(deferral) => {
+                    return Self::Deferred(LastReply {
+                        status: deferral.status,
+                        text: deferral.text,
+                    });
+                }
+            }
+        }
+        match (targets.len(), failures.len()) {
+            (0, 0) => Self::Deferred(LastReply {
+                status: EnhancedStatus::new(4, 3, 0),
+                text: "the directory named no target".to_owned(),
+            }),
+            (0, _) => Self::Failed(joined(failures)),
+            (1, 0) if targets[0].owner.is_none() => Self::One(targets.remove(0).target),
+            _ => Self::Many { targets, failures },
+        }
+    }
+}
+
+/// Several failures of one recipient are one failure, with every reason.
+fn joined(failures: Vec<LastReply>) -> LastReply {
+    let status = failures
+        .first()
+        .map_or(EnhancedStatus::new(5, 1, 0), |first| first.status);
+    let texts: Vec<String> = failures.into_iter().map(|failure| failure.text).collect();
+    LastReply {
+        status,
+        text: texts.join("; "),
+    }
+}
