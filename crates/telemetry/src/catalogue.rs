@@ -99,24 +99,24 @@ events! {
 
     // smtpd
 
-    /// A client connected.
-    SMTP_CONNECTED = "smtp_connected", INFO, [session, client, port];
     /// A client was turned away at once.
     SMTP_TURNED_AWAY = "smtp_turned_away", WARN, [client, reason];
-    /// A client's session ended.
-    SMTP_DISCONNECTED = "smtp_disconnected", INFO,
-        [session, client, reason, accepted, refused, commands, bytes_in, duration_ms];
+    /// We ended a client's session for what it did or failed to do.
+    SMTP_CUT = "smtp_cut", INFO, [session, client, helo, from, reason];
+    /// A client left without having brought mail or been refused anything.
+    SMTP_WITHOUT_MAIL = "smtp_without_mail", INFO, [session, client, helo, reason, duration_ms];
+    /// A client's session ended; what it brought and was refused has lines of its own.
+    SMTP_DISCONNECTED = "smtp_disconnected", DEBUG,
+        [session, client, reason, accepted, refused, duration_ms];
+    /// Content could not be written to the file that the queue opened for it; the client is told to come again.
+    SPOOL_WRITE_FAILED = "spool_write_failed", ERROR, [reason];
     /// A message was accepted: it is on disk, and the client was told so.
     MAIL_ACCEPTED = "mail_accepted", INFO,
-        [session, queue_id, client, helo, from, recipients, size, protocol, message_id];
-    /// A message was refused.
-    MAIL_REFUSED = "mail_refused", INFO,
-        [session, client, helo, from, recipients, size, reply, rule, reason];
+        [session, queue_id, client, helo, from, recipients, size, protocol];
+    /// A sender or a message was refused.
+    MAIL_REFUSED = "mail_refused", INFO, [session, client, helo, from, reply];
     /// A recipient was refused.
-    RECIPIENT_REFUSED = "recipient_refused", INFO,
-        [session, client, helo, from, to, reply, rule, reason];
-    /// A command was refused.
-    COMMAND_REFUSED = "command_refused", DEBUG, [session, client, command, reply, rule];
+    RECIPIENT_REFUSED = "recipient_refused", INFO, [session, client, helo, from, to, reply];
 
     // queue-manager
 
@@ -131,7 +131,7 @@ events! {
     /// The queue could not be read; it is tried again.
     QUEUE_READ_FAILED = "queue_read_failed", ERROR, [queue_id, reason];
     /// New mail was refused for now, because it could not be stored.
-    QUEUE_TURNED_AWAY = "queue_turned_away", WARN, [reason];
+    QUEUE_TURNED_AWAY = "queue_turned_away", DEBUG, [reason];
     /// There is too little room on the disk; mail is refused for the time being.
     QUEUE_FULL = "queue_full", ERROR, [path, free, needed];
     /// There is room on the disk again.
@@ -185,16 +185,20 @@ events! {
 
     /// A file of users or aliases is in force.
     TABLE_LOADED = "table_loaded", INFO, [path, entries];
-    /// A file of users or aliases has a fault; the last good one stays in force.
+    /// A file of users or aliases has faults and is not used. One `table_refused` per fault follows.
+    TABLE_UNUSABLE = "table_unusable", ERROR, [path, problems, in_force];
+    /// A fault in a file of users or aliases.
     TABLE_REFUSED = "table_refused", ERROR, [path, line, reason];
+    /// Something in a file of users or aliases that is in force cannot be meant.
+    TABLE_ODD = "table_odd", WARN, [path, line, reason];
     /// A login was right.
     LOGIN_ACCEPTED = "login_accepted", INFO, [user, client, service, session];
     /// A login was wrong.
     LOGIN_REFUSED = "login_refused", WARN, [user, client, service, session, reason];
+    /// A login could not be checked; the client is told to come again.
+    LOGIN_UNAVAILABLE = "login_unavailable", WARN, [user, client, service, session, reason];
     /// An address leads to itself or to too many others.
     ALIAS_REFUSED = "alias_refused", WARN, [address, reason];
-    /// The system's user database could not be asked.
-    LOOKUP_FAILED = "lookup_failed", WARN, [address, reason];
 
     // local-delivery
 

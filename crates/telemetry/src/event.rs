@@ -50,7 +50,7 @@ const fn same(a: &str, b: &str) -> bool {
 /// ```
 /// use telemetry::{catalogue, event};
 /// let (session, size) = ("3k9", 1204u64);
-/// event!(catalogue::MAIL_REFUSED, session = %session, size = size, reason = "too large");
+/// event!(catalogue::MAIL_ACCEPTED, session = %session, size = size, protocol = "ESMTP");
 /// ```
 ///
 /// `field = value` takes numbers, booleans and strings, `field = %value` anything with `Display`, and
