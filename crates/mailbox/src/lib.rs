@@ -14,12 +14,13 @@ mod content;
 mod deliver;
 pub mod error;
 pub mod maildir;
+pub mod maildrop;
 pub mod mbox;
 pub mod quota;
 pub mod safe_open;
 mod sync;
 
-pub use content::Content;
+pub use content::{Content, copy_lines};
 pub use deliver::{Deliverer, Delivery, Format, Location};
 pub use error::{FullMailbox, MailboxError, UnsafePath};
 pub use sync::SyncOptions;

@@ -92,7 +92,7 @@ impl Maildrop {
     pub fn open(location: &Location, lock: LockOptions) -> Result<Self, OpenError> {
         let mut notes = Vec::new();
         let opened = match location.format {
-            Format::Maildir => MaildirDrop::open(location, lock, &mut notes).map(Store::Maildir),
+            Format::Maildir => MaildirDrop::open(location, &mut notes).map(Store::Maildir),
             Format::Mbox => MboxDrop::open(location, lock).map(Store::Mbox),
         };
         let store = match opened {
@@ -158,7 +158,7 @@ impl Maildrop {
         }
         match &mut self.store {
             Store::Absent => Ok(()),
-            Store::Maildir(maildir) => maildir.remove(indexes),
+            Store::Maildir(maildir) => maildir.remove(indexes, &mut self.notes),
             Store::Mbox(mbox) => mbox.remove(indexes),
         }
     }

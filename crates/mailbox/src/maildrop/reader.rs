@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use super::mbox::Guard;
@@ -33,8 +34,9 @@ impl<'m> MessageReader<'m> {
         Self::new(Source::Whole(file), 0, stored, octets)
     }
 
-    pub(super) fn part(guard: Guard<'m>, at: u64, end: u64, octets: u64) -> Self {
-        Self::new(Source::Part(guard, Unquoter::default()), at, end, octets)
+    pub(super) fn part(guard: Guard<'m>, place: Range<u64>, octets: u64) -> Self {
+        let source = Source::Part(guard, Unquoter::default());
+        Self::new(source, place.start, place.end, octets)
     }
 
     fn new(file: Source<'m>, at: u64, end: u64, octets: u64) -> Self {
@@ -69,9 +71,8 @@ impl<'m> MessageReader<'m> {
                     self.at += count as u64;
                 }
                 Source::Part(guard, unquoter) => {
-                    guard.check()?;
                     self.block.resize(wanted, 0);
-                    let count = read(guard.file(), &mut self.block, self.at)?;
+                    let count = guard.read(&mut self.block, self.at)?;
                     unquoter.push(&self.block[..count], out);
                     self.at += count as u64;
                     if self.at == self.end {

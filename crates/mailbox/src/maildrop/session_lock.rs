@@ -27,7 +27,12 @@ impl SessionLock {
         let file = match root.open_or_create_file(OsStr::new(NAME), OpenMode::ReadWrite, owner) {
             Ok((file, _)) => file,
             // A full disk or quota must not keep the owner from removing mail: the folder can be locked, too.
-            Err(error) if matches!(error.errno(), Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS)) => {
+            Err(error)
+                if matches!(
+                    error.errno(),
+                    Some(Errno::ENOSPC | Errno::EDQUOT | Errno::EROFS)
+                ) =>
+            {
                 let folder = root.as_fd().try_clone_to_owned();
                 File::from(folder.map_err(|error| MailboxError::io("lock", root.path(), error))?)
             }

@@ -160,7 +160,7 @@ fn parse_record<'a>(line: &'a [u8], version: u32, others: &'a mut Vec<u8>) -> Op
             let field = &rest[..end];
             match field.split_first() {
                 Some((b'W', value)) => wire = decimal(value),
-                Some((b'P', value)) if is_unique_id(value) => unique_id = Some(value),
+                Some((b'P', value)) => unique_id = Some(value).filter(|value| is_unique_id(value)),
                 Some((letter, _)) if letter.is_ascii_alphabetic() => {
                     if !others.is_empty() {
                         others.push(b' ');
@@ -261,7 +261,9 @@ mod tests {
         write_header(&mut written, &header).unwrap();
         written.extend(records.concat().into_bytes());
         // The order of extensions and flags are all that changes.
-        let wanted = DOVECOT.replace("O7 Pold-id", "Pold-id O7").replace(":2,S", "");
+        let wanted = DOVECOT
+            .replace("O7 Pold-id", "Pold-id O7")
+            .replace(":2,S", "");
         assert_eq!(String::from_utf8(written).unwrap(), wanted);
     }
 
@@ -274,7 +276,17 @@ mod tests {
 
     #[test]
     fn headers_that_are_none() {
-        for text in ["", "\n", "2 V1 N1\n", "3 V0 N1\n", "3 N1\n", "3 V1\n", "x\n", "1 5\n", "3 V1 N1"] {
+        for text in [
+            "",
+            "\n",
+            "2 V1 N1\n",
+            "3 V0 N1\n",
+            "3 N1\n",
+            "3 V1\n",
+            "x\n",
+            "1 5\n",
+            "3 V1 N1",
+        ] {
             assert_eq!(read(text.as_bytes()), None, "{text:?}");
         }
     }

@@ -115,7 +115,11 @@ mod tests {
         for (stored, wanted) in cases {
             for cut in 1..=stored.len() {
                 let found = unquoted(stored.as_bytes(), cut);
-                assert_eq!(String::from_utf8(found).unwrap(), wanted, "{stored:?} by {cut}");
+                assert_eq!(
+                    String::from_utf8(found).unwrap(),
+                    wanted,
+                    "{stored:?} by {cut}"
+                );
             }
         }
     }

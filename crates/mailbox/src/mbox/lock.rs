@@ -153,9 +153,9 @@ fn flock(kind: i32) -> libc::flock {
     }
 }
 
-/// The file `NAME.lock`, made by us.
+/// The file `NAME.lock`, made by us; dropping it lets go.
 #[derive(Debug)]
-struct DotLock<'m> {
+pub(crate) struct DotLock<'m> {
     folder: &'m Folder,
     name: OsString,
     file: File,
@@ -168,6 +168,36 @@ enum Dot<'m> {
 }
 
 impl<'m> DotLock<'m> {
+    /// Locks `name` in `folder` by a dotlock alone, as the index files of a Maildir are.
+    pub(crate) fn acquire(
+        folder: &'m Folder,
+        name: &OsStr,
+        options: LockOptions,
+    ) -> Result<Self, MailboxError> {
+        let begin = Instant::now();
+        loop {
+            let busy = match Self::attempt(folder, name, options.stale_after)? {
+                Dot::Made(lock) => return Ok(lock),
+                Dot::NotPossible => {
+                    return Err(MailboxError::io(
+                        "lock",
+                        folder.path_of(name),
+                        Errno::EACCES,
+                    ));
+                }
+                Dot::Busy(busy) => busy,
+            };
+            if begin.elapsed() + RETRY > options.timeout {
+                return Err(MailboxError::Locked {
+                    path: folder.path_of(name),
+                    lock: busy.to_string_lossy().into_owned(),
+                    waited_seconds: begin.elapsed().as_secs(),
+                });
+            }
+            thread::sleep(RETRY);
+        }
+    }
+
     fn attempt(
         folder: &'m Folder,
         mbox: &OsStr,

@@ -11,5 +11,6 @@ mod quote;
 
 pub(crate) use append::{append_batch, usage};
 pub use from_line::from_line;
+pub(crate) use lock::DotLock;
 pub use lock::{LockKind, LockOptions, MboxLock};
 pub use quote::Quoter;
