@@ -1,3 +1,7 @@
 //! Answers who is a user, what is an alias, and whether a password is right.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    directory_service::main()
+}

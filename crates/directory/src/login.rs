@@ -98,6 +98,12 @@ impl Tables {
 }
 
 impl LoginCheck {
+    /// Whether there is such a user, for the log; a peer is never told.
+    #[must_use]
+    pub fn is_for_user(&self) -> bool {
+        self.mailbox.is_some()
+    }
+
     /// Runs the check: the user's mailbox when the password is right.
     ///
     /// `today` is in days since 1970, for accounts that end.
