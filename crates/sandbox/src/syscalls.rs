@@ -25,7 +25,7 @@ calls!(
         SYS_rt_sigpending, SYS_rt_sigtimedwait, SYS_sigaltstack, SYS_clock_gettime, SYS_clock_getres,
         SYS_clock_nanosleep, SYS_nanosleep, SYS_gettimeofday, SYS_getrandom, SYS_getpid, SYS_getppid,
         SYS_gettid, SYS_getuid, SYS_geteuid, SYS_getgid, SYS_getegid, SYS_getresuid, SYS_getresgid,
-        SYS_getgroups, SYS_getrusage, SYS_times, SYS_uname, SYS_sysinfo, SYS_prlimit64, SYS_read, SYS_readv,
+        SYS_getgroups, SYS_capget, SYS_getrusage, SYS_times, SYS_uname, SYS_sysinfo, SYS_prlimit64, SYS_read, SYS_readv,
         SYS_pread64, SYS_preadv, SYS_preadv2, SYS_write, SYS_writev, SYS_pwrite64, SYS_pwritev,
         SYS_pwritev2, SYS_lseek, SYS_close, SYS_close_range, SYS_dup, SYS_dup3, SYS_fcntl,
         SYS_fstat, SYS_newfstatat, SYS_statx, SYS_pipe2, SYS_ppoll, SYS_pselect6, SYS_epoll_create1,
@@ -81,7 +81,7 @@ calls!(
     JAILS,
     "Putting on further jails, each of which only takes rights away.",
     [
-        SYS_capget, SYS_capset, SYS_seccomp, SYS_landlock_create_ruleset, SYS_landlock_add_rule,
+        SYS_capset, SYS_seccomp, SYS_landlock_create_ruleset, SYS_landlock_add_rule,
         SYS_landlock_restrict_self, SYS_setrlimit,
     ],
     x86_64: []
