@@ -8,22 +8,21 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::ReceiveError;
-use crate::socket::{self, HIGH_WATER, READ_SIZE, lock};
-use crate::wire::{Decoder, Hello, Incoming, Limits, Outgoing, ProtocolError, SendError};
+use crate::shared::{Flushed, Handle, Shared, State, write_loop};
+use crate::socket::{self, READ_SIZE};
+use crate::wire::{Decoder, Hello, Incoming, Limits, ProtocolError, SendError};
 use crate::{Frame, PUSH, Protocol};
 
-/// A server reads no further while it owes this many answers on one channel.
-const MAX_UNANSWERED: usize = 1024;
 /// How long a peer may take over its greeting.
 pub(crate) const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -73,13 +72,7 @@ impl RawConnection {
         limits: Limits,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        let shared = Arc::new(Shared {
-            stream,
-            state: Mutex::default(),
-            writer: Notify::new(),
-            reader: Notify::new(),
-            _permit: permit,
-        });
+        let shared = Arc::new(Shared::new(stream, permit));
         tokio::spawn(write_loop(Arc::clone(&shared)));
         let receiver = Receiver {
             shared: Arc::clone(&shared),
@@ -146,127 +139,6 @@ impl RawConnection {
     }
 }
 
-/// What both halves and the writer task share.
-#[derive(Debug)]
-struct Shared {
-    stream: UnixStream,
-    state: Mutex<State>,
-    writer: Notify,
-    reader: Notify,
-    /// Frees the listener's place when the channel is gone.
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    outgoing: Outgoing,
-    writer_woken: bool,
-    reader_waiting: bool,
-    /// Requests received and not yet answered.
-    unanswered: usize,
-    /// Nothing more will be queued; what is queued is still written.
-    closing: bool,
-    /// The socket is done for; nothing more is written.
-    broken: bool,
-}
-
-impl State {
-    fn reader_must_wait(&self) -> bool {
-        !self.broken && (self.outgoing.queued() > HIGH_WATER || self.unanswered >= MAX_UNANSWERED)
-    }
-}
-
-enum Flushed {
-    All { closing: bool },
-    Blocked,
-    Broken,
-}
-
-impl Shared {
-    /// The state, if the channel still takes messages.
-    fn open_state(&self) -> Result<MutexGuard<'_, State>, SendError> {
-        let state = lock(&self.state);
-        if state.closing || state.broken {
-            return Err(SendError::Closed);
-        }
-        Ok(state)
-    }
-
-    fn wake(&self, state: &mut State) {
-        if !std::mem::replace(&mut state.writer_woken, true) {
-            self.writer.notify_one();
-        }
-    }
-
-    /// Writes what the socket takes now.
-    fn flush(&self) -> Flushed {
-        let mut state = lock(&self.state);
-        state.writer_woken = false;
-        if state.broken {
-            return Flushed::Broken;
-        }
-        let outgoing = &mut state.outgoing;
-        let result = self.stream.try_io(Interest::WRITABLE, || {
-            socket::flush(outgoing, self.stream.as_fd())
-        });
-        let flushed = match result {
-            _ if state.outgoing.is_empty() => Flushed::All {
-                closing: state.closing,
-            },
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Flushed::Blocked,
-            _ => {
-                // The reader finds out how the channel ended; a farewell may still wait to be read.
-                state.broken = true;
-                state.outgoing.clear();
-                Flushed::Broken
-            }
-        };
-        self.let_reader_go_on(&mut state);
-        flushed
-    }
-
-    fn let_reader_go_on(&self, state: &mut State) {
-        if state.reader_waiting && !state.reader_must_wait() {
-            state.reader_waiting = false;
-            self.reader.notify_one();
-        }
-    }
-
-    fn abort(&self) {
-        let mut state = lock(&self.state);
-        state.broken = true;
-        state.outgoing.clear();
-        self.writer.notify_one();
-    }
-}
-
-/// The task that writes what the senders queue, for as long as there is one.
-async fn write_loop(shared: Arc<Shared>) {
-    loop {
-        match shared.flush() {
-            Flushed::All { closing: false } => shared.writer.notified().await,
-            Flushed::Blocked => tokio::select! {
-                ready = shared.stream.writable() => if ready.is_err() { return },
-                () = shared.writer.notified() => {}
-            },
-            Flushed::All { closing: true } | Flushed::Broken => return,
-        }
-    }
-}
-
-/// Ends the writer task when the last sender is gone.
-#[derive(Debug)]
-struct Handle {
-    shared: Arc<Shared>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        lock(&self.shared.state).closing = true;
-        self.shared.writer.notify_one();
-    }
-}
-
 /// The sending half of a channel; cheap to clone, usable from any thread.
 #[derive(Debug)]
 pub struct Sender<M> {
@@ -330,8 +202,7 @@ impl<M: Serialize> Sender<M> {
             .outgoing
             .push(&self.limits, id, message, payload, fds)?;
         if self.serving && id != PUSH {
-            state.unanswered = state.unanswered.saturating_sub(1);
-            shared.let_reader_go_on(&mut state);
+            shared.answered(&mut state);
         }
         Ok(state)
     }
@@ -342,7 +213,7 @@ impl<M> Sender<M> {
     pub fn flush(&self) {
         if matches!(self.handle.shared.flush(), Flushed::Blocked) {
             let shared = &self.handle.shared;
-            shared.wake(&mut lock(&shared.state));
+            shared.wake(&mut shared.state());
         }
     }
 
@@ -352,8 +223,7 @@ impl<M> Sender<M> {
         if let Ok(mut state) = shared.open_state() {
             // A farewell is always within the limits.
             let _ = state.outgoing.push_goodbye();
-            state.closing = true;
-            shared.wake(&mut state);
+            shared.close(&mut state);
         }
     }
 
@@ -375,7 +245,7 @@ impl<M> Sender<M> {
     /// Bytes that are queued and not yet written.
     #[must_use]
     pub fn backlog(&self) -> usize {
-        lock(&self.handle.shared.state).outgoing.queued()
+        self.handle.shared.state().outgoing.queued()
     }
 }
 
@@ -406,8 +276,8 @@ impl<M: DeserializeOwned> Receiver<M> {
     pub(crate) async fn receive_or_goodbye(&mut self) -> Result<Received<M>, ReceiveError> {
         match self.incoming().await? {
             Some(Incoming::Frame(frame)) => {
-                if self.serving {
-                    self.count_request(frame.id);
+                if self.serving && frame.id != PUSH {
+                    self.shared.owe_answer();
                 }
                 Ok(Received::Frame(frame))
             }
@@ -422,12 +292,6 @@ impl<M: DeserializeOwned> Receiver<M> {
         }
     }
 
-    fn count_request(&self, id: u32) {
-        if id != PUSH {
-            lock(&self.shared.state).unanswered += 1;
-        }
-    }
-
     async fn incoming(&mut self) -> Result<Option<Incoming<M>>, ReceiveError> {
         loop {
             match self.decode() {
@@ -438,7 +302,7 @@ impl<M: DeserializeOwned> Receiver<M> {
                     return Err(fault.into());
                 }
             }
-            self.wait_for_room().await;
+            self.shared.room_to_read().await;
             if self.read().await? == 0 {
                 self.decoder.finish()?;
                 return Ok(None);
@@ -451,19 +315,6 @@ impl<M: DeserializeOwned> Receiver<M> {
         let result = self.decoder.next(&mut input);
         self.start = self.end - input.len();
         result
-    }
-
-    async fn wait_for_room(&self) {
-        loop {
-            {
-                let mut state = lock(&self.shared.state);
-                if !state.reader_must_wait() {
-                    return;
-                }
-                state.reader_waiting = true;
-            }
-            self.shared.reader.notified().await;
-        }
     }
 
     /// One read into the empty buffer.

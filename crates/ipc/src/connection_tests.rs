@@ -4,6 +4,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::shared::MAX_UNANSWERED;
+use crate::socket::HIGH_WATER;
 use crate::test_support::{Echo, NewerEcho, Place, Say};
 use crate::{ConnectError, connect};
 

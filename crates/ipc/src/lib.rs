@@ -22,6 +22,7 @@ mod connection;
 mod error;
 mod listener;
 pub mod protocol;
+mod shared;
 mod socket;
 #[cfg(test)]
 mod test_support;
