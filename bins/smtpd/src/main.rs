@@ -1,3 +1,5 @@
 //! Receives mail over SMTP.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    daemon::main(daemon::Role::Smtpd, smtpd::run)
+}

@@ -124,7 +124,7 @@ settings! {
         }
         /// The most sessions at a time; one more is told 421.
         connection_limit: u32 {
-            default: 1000,
+            default: 2000,
             range: 1 => 100_000,
             readers: ["smtpd"],
         }

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use mail_types::{Address, Envelope, Recipient};
 
 use crate::command::{CommandError, Verb, parse_command};
+use crate::content::ContentDecoder;
 use crate::line::{self, Line, Skipped};
 use crate::permit::RelayPermit;
 use crate::replies::{self, Reply};
@@ -223,6 +224,16 @@ impl Session {
     #[must_use]
     pub fn in_transaction(&self) -> bool {
         self.transaction.is_some() || !matches!(self.phase, Phase::Opening | Phase::Commands)
+    }
+
+    /// Octets of content of the open transaction so far.
+    #[must_use]
+    pub fn content_size(&self) -> u64 {
+        let content = self
+            .transaction
+            .as_ref()
+            .and_then(|transaction| transaction.content.as_ref());
+        content.map_or(0, ContentDecoder::size)
     }
 
     /// Ends the session from our side.

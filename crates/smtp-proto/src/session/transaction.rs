@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mail_types::{Address, AddressHost, Envelope, Recipient};
+use mail_types::{Address, AddressHost, Envelope, Recipient, ReversePath};
 
 use super::Session;
 use crate::command::MailCommand;
@@ -83,6 +83,8 @@ pub struct Trace<'a> {
     pub helo: &'a HeloName,
     /// With what.
     pub protocol: Protocol,
+    /// Where reports go.
+    pub reverse_path: &'a ReversePath,
     /// For whom: told only when there is one recipient, so that nobody learns of the others.
     pub sole_recipient: Option<&'a Address>,
     /// The number of the transaction within the session, from 1.
@@ -192,6 +194,7 @@ impl Session {
         Some(Trace {
             helo: &hello.name,
             protocol,
+            reverse_path: &transaction.mail.reverse_path,
             sole_recipient,
             number: self.counters.transactions,
             declared_size: transaction.mail.parameters.size.unwrap_or(0),

@@ -1,0 +1,138 @@
+//! How many sessions there are, in all and per client.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use smtp_proto::Unwelcome;
+
+/// The limits and who is here.
+#[derive(Debug)]
+pub(crate) struct Clients {
+    limit: usize,
+    limit_per_client: u32,
+    present: Mutex<Present>,
+}
+
+#[derive(Debug, Default)]
+struct Present {
+    total: usize,
+    by_client: HashMap<Key, u32>,
+}
+
+/// One client: an IPv4 address, or an IPv6 network of 64 bits, which is what one customer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    V4(u32),
+    V6(u64),
+}
+
+impl Key {
+    fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(ip) => Self::V4(ip.to_bits()),
+            IpAddr::V6(ip) => Self::V6(u64::try_from(ip.to_bits() >> 64).unwrap_or_default()),
+        }
+    }
+}
+
+/// A session's place; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    clients: Arc<Clients>,
+    key: Option<Key>,
+}
+
+impl Clients {
+    pub(crate) fn new(limit: usize, limit_per_client: u32) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            limit_per_client,
+            present: Mutex::default(),
+        })
+    }
+
+    /// A place for a session from `client`; trusted clients share only the limit of all.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        client: IpAddr,
+        trusted: bool,
+    ) -> Result<Place, Unwelcome> {
+        let mut present = self.present();
+        if present.total >= self.limit {
+            return Err(Unwelcome::Full);
+        }
+        let key = (!trusted).then(|| Key::of(client));
+        if let Some(key) = key {
+            let count = present.by_client.entry(key).or_insert(0);
+            if *count >= self.limit_per_client {
+                return Err(Unwelcome::ClientFull);
+            }
+            *count += 1;
+        }
+        present.total += 1;
+        Ok(Place {
+            clients: Arc::clone(self),
+            key,
+        })
+    }
+
+    #[cfg(test)]
+    fn total(&self) -> usize {
+        self.present().total
+    }
+
+    /// No invariant spans a panic.
+    fn present(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut present = self.clients.present();
+        present.total -= 1;
+        let Some(key) = self.key else {
+            return;
+        };
+        if let Some(count) = present.by_client.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                present.by_client.remove(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_limited_and_given_back() {
+        let clients = Clients::new(4, 2);
+        let admit = |address: &str, trusted| clients.admit(address.parse().unwrap(), trusted);
+        let first = admit("2001:db8::1", false).unwrap();
+        let second = admit("2001:db8::2", false).unwrap();
+        assert_eq!(
+            admit("2001:db8::3", false).unwrap_err(),
+            Unwelcome::ClientFull
+        );
+        let third = admit("2001:db8:0:1::1", false).unwrap();
+        let fourth = admit("2001:db8::3", true).unwrap();
+        assert_eq!(admit("192.0.2.1", false).unwrap_err(), Unwelcome::Full);
+        assert_eq!(clients.total(), 4);
+        drop((first, fourth));
+        drop(admit("2001:db8::3", false).unwrap());
+        drop((second, third));
+        assert_eq!(clients.total(), 0);
+        assert!(clients.present().by_client.is_empty());
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_address() {
+        let key = |text: &str| Key::of(text.parse().unwrap());
+        assert_eq!(key("192.0.2.1"), key("::ffff:192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+    }
+}
