@@ -202,9 +202,7 @@ events! {
 
     // local-delivery
 
-    /// A message is in a mailbox, file or command.
-    LOCAL_DELIVERED = "local_delivered", INFO, [queue_id, to, mailbox, format, size, duration_ms];
-    /// A message could not be put there now.
+    /// A message could not be put into a mailbox, file or command now.
     LOCAL_DEFERRED = "local_deferred", WARN, [queue_id, to, mailbox, status, reason];
     /// A message cannot be put there.
     LOCAL_FAILED = "local_failed", WARN, [queue_id, to, mailbox, status, reason];
@@ -212,6 +210,8 @@ events! {
     MAILBOX_REPAIRED = "mailbox_repaired", WARN, [mailbox, user, reason];
     /// The process that writes for one user ended before its work was done.
     WORKER_DIED = "worker_died", ERROR, [uid, pid, status];
+    /// It could not be told how full a mailbox is.
+    USAGE_UNKNOWN = "usage_unknown", WARN, [user, mailbox, reason];
 
     // pop3d and pop3-session
 

@@ -14,6 +14,7 @@ use ipc::protocol::{
 };
 use ipc::{Client, Connection, Frame, PUSH, Protocol, Sender};
 use mail_types::{Address, Outcome, QueueId, Target};
+use telemetry::{catalogue, event};
 use tokio::task::JoinSet;
 
 use super::places::Places;
@@ -71,8 +72,8 @@ impl Agent {
                     pause = MIN_PAUSE;
                     self.work(connection, &drain).await;
                 }
-                Err(error) => {
-                    tracing::debug!(%error, "queue-manager is not there; trying again");
+                // It is being restarted: master reports that.
+                Err(_) => {
                     pause = (2 * pause).min(MAX_PAUSE);
                 }
             }
@@ -106,7 +107,7 @@ impl Agent {
                     }
                     Ok(None) => break,
                     Err(error) => {
-                        tracing::warn!(%error, "the channel to queue-manager failed");
+                        event!(catalogue::CHANNEL_FAULT, protocol = Delivery::NAME, reason = %error);
                         break;
                     }
                 },
@@ -133,7 +134,7 @@ impl Deliverer {
         let outcomes = self.deliver(&mut work, content).await;
         if let Err(error) = queue.send(PUSH, &AgentMessage::Done { lease, outcomes }) {
             // Its lease has lapsed with the channel: the recipients may get this message once more.
-            tracing::warn!(queue_id = %work.queue_id, %error, "an outcome could not be told");
+            event!(catalogue::OUTCOME_UNRECORDED, queue_id = %work.queue_id, reason = %error);
         }
     }
 
@@ -174,14 +175,11 @@ impl Deliverer {
             Target::Mailbox(user) => self.mailbox(queue_id, user).await,
             Target::File(path) => self.places.file(&path),
             Target::Command(command) => self.places.command(command),
-            Target::Remote(address) => {
-                tracing::error!(%queue_id, %address, "queue-manager sent remote mail for local delivery");
-                Err(Outcome::deferred(
-                    3,
-                    5,
-                    "remote mail came to local delivery",
-                ))
-            }
+            Target::Remote(_) => Err(Outcome::deferred(
+                3,
+                5,
+                "remote mail was sent to local delivery",
+            )),
         }
     }
 
@@ -204,7 +202,12 @@ impl Deliverer {
                 "user directory cannot be read just now",
             )),
             Err(error) => {
-                tracing::warn!(%queue_id, %error, "directory did not say where a mailbox is");
+                event!(
+                    catalogue::SERVICE_UNAVAILABLE,
+                    service = "directory",
+                    queue_id = %queue_id,
+                    reason = %error
+                );
                 Err(Outcome::deferred(3, 0, "user directory is not available"))
             }
         }
@@ -218,43 +221,66 @@ impl Deliverer {
         content: &Content,
     ) -> Vec<WorkOutcome> {
         let (queue_id, time_limit) = (parcel.queue_id, parcel.time_limit);
-        let numbers: Vec<u64> = parcel.recipients.iter().map(|one| one.number).collect();
+        let recipients = parcel.recipients.clone();
         let request = WorkerRequest::Deliver(Box::new(parcel));
         let payload = content.payload.clone();
         let reply = self
             .pool
             .call(key, &request, payload, content.fd.as_ref(), time_limit)
             .await;
-        let mut reports = match reply {
-            Ok(WorkerReply::Reports(reports)) => reports,
-            Ok(WorkerReply::Usage { .. }) => Vec::new(),
-            Err(error) => {
-                tracing::warn!(%queue_id, %error, "a delivery was cut off");
-                Vec::new()
-            }
+        let (mut reports, cut_off) = match reply {
+            Ok(WorkerReply::Reports(reports)) => (reports, String::new()),
+            Ok(WorkerReply::Usage { .. }) => (Vec::new(), "the worker gave another answer".into()),
+            Err(error) => (Vec::new(), error.to_string()),
         };
-        numbers
-            .into_iter()
-            .map(|number| outcome_of(number, queue_id, &mut reports))
-            .collect()
+        let outcomes = recipients.into_iter().map(|recipient| {
+            let at = reports
+                .iter()
+                .position(|report| report.recipient == recipient.number);
+            let report = at
+                .map(|at| reports.swap_remove(at))
+                .unwrap_or_else(|| Report {
+                    recipient: recipient.number,
+                    outcome: Outcome::deferred(3, 0, "local delivery failed; see the server's log"),
+                    problem: Some(cut_off.clone()),
+                });
+            log_problem(queue_id, &recipient, &report);
+            WorkOutcome {
+                recipient: report.recipient,
+                outcome: report.outcome,
+            }
+        });
+        outcomes.collect()
     }
 }
 
-/// A recipient's outcome among the reports; deferred when its worker did not come to report it.
-fn outcome_of(number: u64, queue_id: QueueId, reports: &mut Vec<Report>) -> WorkOutcome {
-    let at = reports.iter().position(|report| report.recipient == number);
-    let outcome = match at.map(|at| reports.swap_remove(at)) {
-        Some(report) => {
-            if let Some(problem) = report.problem {
-                tracing::warn!(%queue_id, recipient = number, problem, "a delivery failed");
-            }
-            report.outcome
-        }
-        None => Outcome::deferred(3, 0, "local delivery failed; see the server's log"),
+/// What went wrong in full; queue-manager logs each outcome.
+fn log_problem(queue_id: QueueId, recipient: &ParcelRecipient, report: &Report) {
+    let Some(problem) = report.problem.as_deref() else {
+        return;
     };
-    WorkOutcome {
-        recipient: number,
-        outcome,
+    let mailbox = match &recipient.place {
+        Place::Mailbox(place) => place.path.display().to_string(),
+        Place::Command(_) | Place::Discard => "-".to_owned(),
+    };
+    match &report.outcome {
+        Outcome::Delivered(_) => {}
+        Outcome::Deferred(deferral) => event!(
+            catalogue::LOCAL_DEFERRED,
+            queue_id = %queue_id,
+            to = %recipient.address,
+            mailbox = mailbox,
+            status = %deferral.status,
+            reason = problem
+        ),
+        Outcome::Failed(failure) => event!(
+            catalogue::LOCAL_FAILED,
+            queue_id = %queue_id,
+            to = %recipient.address,
+            mailbox = mailbox,
+            status = %failure.status,
+            reason = problem
+        ),
     }
 }
 

@@ -4,7 +4,7 @@
 //! place, an idle worker gives its own up at once; one that is never idle is replaced after a while, so that
 //! its successor must queue: no owner of mailboxes keeps another one out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,11 +14,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use config::settings::LocalDelivery;
 use ipc::{CallError, Caller, Connection, Protocol, ReceiveError};
+use telemetry::{catalogue, event};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::starter::{Starter, WorkerJob, WorkerKey};
+use super::starter::{Starter, WorkerJob, WorkerKey, WorkerUser};
 use crate::worker_protocol::{Worker, WorkerReply, WorkerRequest};
 
 /// How many requests a worker serves before it gives way to others who wait.
@@ -59,8 +60,8 @@ struct Inner {
     /// How many wait for a place of a mailbox worker.
     waiting: AtomicUsize,
     workers: Mutex<HashMap<WorkerKey, Arc<Entry>>>,
-    /// Processes that are not reaped yet: their ids are surely theirs.
-    alive: Mutex<HashSet<u32>>,
+    /// Processes that are not reaped yet, so that their ids are surely theirs, and whose rights they have.
+    alive: Mutex<HashMap<u32, Option<WorkerUser>>>,
 }
 
 /// One worker, or the wait for its start.
@@ -108,7 +109,11 @@ impl Pool {
         let mut ended = match signal(SignalKind::child()) {
             Ok(ended) => ended,
             Err(error) => {
-                tracing::error!(%error, "cannot watch for ended workers");
+                event!(
+                    catalogue::PROGRAM_FAILED,
+                    operation = "watch for ended workers",
+                    reason = %error
+                );
                 return;
             }
         };
@@ -128,9 +133,14 @@ impl Pool {
     fn reap(&self) {
         let mut alive = lock(&self.0.alive);
         while let Ok(Some((process, end))) = sandbox::process::reap() {
-            alive.remove(&process);
+            let user = alive.remove(&process).flatten();
             if !end.is_success() {
-                tracing::warn!(process, %end, "a delivery worker ended badly");
+                event!(
+                    catalogue::WORKER_DIED,
+                    uid = user.map(|user| user.uid),
+                    pid = process,
+                    status = %end
+                );
             }
         }
     }
@@ -211,7 +221,7 @@ impl Pool {
         let (process, channel) = {
             let mut alive = lock(&self.0.alive);
             let started = self.0.starter.start(key)?;
-            alive.insert(started.0);
+            alive.insert(started.0, key.user);
             started
         };
         type Talk = Connection<<Worker as Protocol>::Request, <Worker as Protocol>::Reply>;
@@ -226,10 +236,9 @@ impl Pool {
     /// Ends a process that did not do what it was to do, unless it is gone.
     fn kill(&self, process: u32) {
         let alive = lock(&self.0.alive);
-        if alive.contains(&process)
-            && let Err(error) = sandbox::process::kill(process)
-        {
-            tracing::warn!(process, %error, "cannot end a delivery worker");
+        if alive.contains_key(&process) {
+            // Nothing can keep us from it; that it has ended by then is as good.
+            let _ = sandbox::process::kill(process);
         }
     }
 

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use ipc::protocol::{MailboxUsage, UsageReply, UsageRequest};
 use ipc::{Connection, Frame, Listener, NewConnection, Protocol, Sender};
 
+use telemetry::{catalogue, event};
+
 use super::places::Places;
 use super::pool::Pool;
 use crate::worker_protocol::{Place, WorkerReply, WorkerRequest};
@@ -50,7 +52,7 @@ impl Server {
                     tokio::spawn(greet(connection, self.asker, Arc::clone(&self.answerer)));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept on delivery.sock");
+                    event!(catalogue::ACCEPT_FAILED, reason = %error);
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -63,15 +65,23 @@ async fn greet(connection: NewConnection, asker: u32, answerer: Arc<Answerer>) {
     let greeted = match connection.greeting().await {
         Ok(greeted) => greeted,
         Err(error) => {
-            tracing::warn!(peer_uid = peer.uid, %error, "delivery.sock: the peer's greeting is not valid");
+            event!(
+                catalogue::CHANNEL_FAULT,
+                protocol = MailboxUsage::NAME,
+                uid = peer.uid,
+                pid = peer.pid,
+                reason = %error
+            );
             return;
         }
     };
     if peer.uid != asker || greeted.protocol() != MailboxUsage::NAME {
-        tracing::warn!(
-            peer_uid = peer.uid,
+        event!(
+            catalogue::CHANNEL_REFUSED,
             protocol = greeted.protocol(),
-            "delivery.sock: refused a peer that is not directory"
+            uid = peer.uid,
+            pid = peer.pid,
+            reason = "only directory is served here"
         );
         greeted.refuse();
         return;
@@ -81,7 +91,13 @@ async fn greet(connection: NewConnection, asker: u32, answerer: Arc<Answerer>) {
         Err(error) => Err(error),
     };
     if let Err(error) = served {
-        tracing::warn!(%error, "delivery.sock: the channel to directory failed");
+        event!(
+            catalogue::CHANNEL_FAULT,
+            protocol = MailboxUsage::NAME,
+            uid = peer.uid,
+            pid = peer.pid,
+            reason = %error
+        );
     }
 }
 
@@ -107,27 +123,28 @@ impl Answerer {
     }
 
     async fn usage(&self, request: UsageRequest) -> UsageReply {
-        let user = request.mailbox.user.clone();
+        let (user, path) = (request.mailbox.user.clone(), request.mailbox.path.clone());
         let Ok((key, Place::Mailbox(place))) = self.places.mailbox(request.mailbox) else {
             return UsageReply::Unavailable;
         };
         let request = WorkerRequest::Usage(place);
-        match self
+        let reply = self
             .pool
             .call(&key, &request, Bytes::new(), None, TIME_LIMIT)
-            .await
-        {
-            Ok(WorkerReply::Usage { usage, problem }) => {
-                if let Some(problem) = problem {
-                    tracing::warn!(%user, problem, "cannot tell how full a mailbox is");
-                }
-                usage
-            }
-            Ok(WorkerReply::Reports(_)) => UsageReply::Unavailable,
-            Err(error) => {
-                tracing::warn!(%user, %error, "cannot tell how full a mailbox is");
-                UsageReply::Unavailable
-            }
+            .await;
+        let (usage, problem) = match reply {
+            Ok(WorkerReply::Usage { usage, problem }) => (usage, problem),
+            Ok(WorkerReply::Reports(_)) => (UsageReply::Unavailable, None),
+            Err(error) => (UsageReply::Unavailable, Some(error.to_string())),
+        };
+        if let Some(problem) = problem {
+            event!(
+                catalogue::USAGE_UNKNOWN,
+                user = %user,
+                mailbox = %path.display(),
+                reason = problem
+            );
         }
+        usage
     }
 }
