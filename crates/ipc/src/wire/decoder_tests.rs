@@ -329,6 +329,27 @@ proptest! {
     }
 
     #[test]
+    fn random_bodies_never_panic(
+        step in any::<u8>(),
+        bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..120), 1..4),
+    ) {
+        let mut data = vec![step];
+        data.extend(stream(|_| {}));
+        for body in bodies {
+            let header = Header {
+                body_len: body.len() as u32,
+                payload_len: 0,
+                id: 1,
+                fds: 0,
+                kind: Kind::Message,
+            };
+            data.extend(header.to_bytes());
+            data.extend(body);
+        }
+        let _ = fuzz_frames(&data);
+    }
+
+    #[test]
     fn random_changes_never_panic(
         step in any::<u8>(),
         changes in proptest::collection::vec((0usize..400, any::<u8>()), 0..6),
