@@ -75,8 +75,9 @@ pub enum Account {
     Net,
     /// `users.queue`, in group `users.group`.
     Queue,
-    /// `users.dir`, in group `users.group` and in the groups that the system gives that user, so that the
-    /// administrator can let it read a file such as `/etc/shadow`.
+    /// `users.dir`, in group `users.group`, in its own primary group, which the password hashes belong to,
+    /// and in the groups that the system gives that user, so that the administrator can let it read a file
+    /// such as `/etc/shadow`.
     Directory,
     /// Stays root, with few capabilities.
     Root,
@@ -187,8 +188,13 @@ fn identity(account: Account, site: &Site) -> std::io::Result<Option<Identity>> 
     let user = ids::user(name)?;
     let gid = ids::group(&site.group)?;
     let mut groups = vec![gid];
-    if account == Account::Directory && user.gid.is_some() {
-        groups = ids::groups_of(&user.name, gid)?;
+    if account == Account::Directory {
+        if user.gid.is_some() {
+            groups = ids::groups_of(&user.name, gid)?;
+        }
+        // The group that the file of password hashes belongs to: nobody else's. A number without an entry is
+        // its own group.
+        groups.push(user.gid.unwrap_or(user.uid));
         groups.retain(|group| *group != 0);
     }
     Ok(Some(Identity {
