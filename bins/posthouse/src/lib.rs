@@ -4,6 +4,8 @@
 //! invoking user may do: there is no privilege in this program.
 
 pub mod config_command;
+pub mod password;
+pub mod user;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -33,6 +35,9 @@ pub enum Command {
     /// Check and show the configuration.
     #[command(subcommand)]
     Config(config_command::ConfigCommand),
+    /// Add, change, remove and list virtual users.
+    #[command(subcommand)]
+    User(user::UserCommand),
 }
 
 /// Why a command failed; each has its exit code.
@@ -70,6 +75,7 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> {
     match &arguments.command {
         Command::Config(command) => config_command::run(command, &arguments.config, out),
+        Command::User(command) => user::run(command, &arguments.config, out),
     }
 }
 

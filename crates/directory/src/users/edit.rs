@@ -45,16 +45,43 @@ impl UsersFile {
         UserTable::load(&self.path).map_err(EditError::Problems)
     }
 
+    /// Looks a user up.
+    ///
+    /// # Errors
+    /// When there is no such user, or the file cannot be read or has errors.
+    pub fn find(&self, address: &Address) -> Result<User, EditError> {
+        let table = self.read()?;
+        let user = table.get(&address.lookup_key()).cloned();
+        user.ok_or_else(|| EditError::Unknown(address.clone()))
+    }
+
+    /// Whether a user can be added, as far as can be said before a password is asked for.
+    ///
+    /// # Errors
+    /// When there is such a user already, or the file or the user has errors.
+    pub fn check_new(&self, user: &User) -> Result<(), EditError> {
+        let text = user.to_line();
+        User::parse(&text).map_err(|problem| EditError::User(user.address.clone(), problem))?;
+        match self.find(&user.address) {
+            Ok(_) => Err(EditError::Exists(user.address.clone())),
+            Err(EditError::Unknown(_)) => Ok(()),
+            Err(_) if !self.path.exists() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Appends a user; makes the file when there is none.
     ///
     /// # Errors
     /// When there is such a user already, or the edit fails.
     pub fn add(&self, user: &User) -> Result<(), EditError> {
+        let line = user.to_line();
+        User::parse(&line).map_err(|problem| EditError::User(user.address.clone(), problem))?;
         self.edit(true, |lines, table| {
             if table.get(&user.address.lookup_key()).is_some() {
                 return Err(EditError::Exists(user.address.clone()));
             }
-            lines.push(user.to_line());
+            lines.push(line);
             Ok(())
         })
     }
@@ -186,6 +213,9 @@ pub enum EditError {
     /// To be changed or removed, but not there.
     #[error("there is no user {0}; \"posthouse user list\" shows all")]
     Unknown(Address),
+    /// What is to be written could not be read back.
+    #[error("{0} cannot be written to the file: {1}")]
+    User(Address, String),
     /// A line is not what it was a moment ago.
     #[error("the file changed while it was edited: try again")]
     Changed,
