@@ -35,6 +35,12 @@ impl Fake {
         }
     }
 
+    /// The behaviour has been taken back.
+    fn is_told_to_go(&self) -> bool {
+        let file = self.folder.join(format!("{}.behaviour", self.name));
+        fs::read_to_string(file).is_ok_and(|behaviour| behaviour.is_empty())
+    }
+
     fn does(&self, behaviour: &str) -> bool {
         self.behaviour
             .split_whitespace()
@@ -97,6 +103,9 @@ fn serve(fake: &Fake, mut service: Service) -> Result<(), Error> {
         }
         life.drain().requested().await;
         fake.tell("drain");
+        while fake.does("lingering") && !fake.is_told_to_go() {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
         if fake.does("stubborn") {
             return forever().await;
         }

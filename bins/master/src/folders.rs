@@ -4,8 +4,10 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sandbox::ids;
 use sandbox::pidlock::{FolderLock, PidLock};
@@ -17,7 +19,14 @@ pub type Owner = (u32, u32);
 #[derive(Debug)]
 pub struct Locks {
     _run: PidLock,
-    _queue: FolderLock,
+    queue: FolderLock,
+}
+
+impl Locks {
+    /// A descriptor that holds the lock on the queue, for the one who works in it.
+    pub fn share_queue(&self) -> io::Result<OwnedFd> {
+        self.queue.share()
+    }
 }
 
 /// What the folders are and whose, as the configuration has it.
@@ -45,21 +54,43 @@ impl Folders {
     }
 
     /// Makes what is missing, corrects owners and modes, and takes both locks.
-    pub fn prepare(&self) -> io::Result<Locks> {
+    ///
+    /// The lock on the queue is waited for: the queue-manager of a master that was killed may still finish.
+    pub fn prepare(&self, patience: Duration) -> io::Result<Locks> {
         let root = (0, self.group);
         make(&self.run, 0o755, Some((0, 0)))?;
         make(&self.sockets(), 0o750, Some(root))?;
         let run = PidLock::take(&self.run.join("master.pid"))?;
         make(&self.queue, 0o700, Some(self.queue_owner))?;
-        let queue = FolderLock::take(&self.queue)?;
+        let queue = patiently(patience, io::ErrorKind::WouldBlock, || {
+            FolderLock::take(&self.queue)
+        })?;
         if !self.mail.exists() {
             // One that exists is the administrator's: mailboxes of several owners may be in it.
             make(&self.mail, 0o711, Some(self.mail_owner))?;
         }
         Ok(Locks {
             _run: run,
-            _queue: queue,
+            queue,
         })
+    }
+}
+
+/// Tries again while it fails in this way, until the patience is over. Only for the start, before there is anybody
+/// to wait for master.
+pub fn patiently<T>(
+    patience: Duration,
+    kind: io::ErrorKind,
+    mut attempt: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let deadline = Instant::now() + patience;
+    loop {
+        match attempt() {
+            Err(error) if error.kind() == kind && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            outcome => return outcome,
+        }
     }
 }
 
@@ -114,7 +145,7 @@ mod tests {
             mail_owner: own,
             group: own.1,
         };
-        let locks = folders.prepare().unwrap();
+        let locks = folders.prepare(Duration::ZERO).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(&folders.queue), 0o700);
         assert_eq!(mode(&folders.sockets()), 0o750);
@@ -125,7 +156,7 @@ mod tests {
             run: base.path().join("c"),
             ..folders.clone()
         };
-        let error = other_run.prepare().unwrap_err();
+        let error = other_run.prepare(Duration::ZERO).unwrap_err();
         assert_eq!(
             error.kind(),
             io::ErrorKind::WouldBlock,
@@ -133,7 +164,7 @@ mod tests {
         );
         drop(locks);
         fs::set_permissions(&folders.queue, fs::Permissions::from_mode(0o777)).unwrap();
-        let _locks = folders.prepare().unwrap();
+        let _locks = folders.prepare(Duration::ZERO).unwrap();
         assert_eq!(mode(&folders.queue), 0o700);
         if ids::is_root() {
             let theirs = Folders {
@@ -146,7 +177,7 @@ mod tests {
                 queue: queue.clone(),
                 ..theirs
             }
-            .prepare()
+            .prepare(Duration::ZERO)
             .unwrap();
             let found = fs::metadata(queue).unwrap();
             assert_eq!((found.uid(), found.gid()), (45_001, 45_002));

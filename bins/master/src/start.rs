@@ -10,12 +10,18 @@ use sandbox::listen::duplicate;
 use sandbox::process::Program;
 
 use crate::children::Control;
+use crate::folders::Locks;
 use crate::plan::Plan;
 use crate::sockets::Sockets;
 use crate::table::Service;
 
 /// Starts a process of a service. It comes up as root, if master is, and jails itself.
-pub fn service(service: &Service, plan: &Plan, sockets: &Sockets) -> io::Result<(u32, Control)> {
+pub fn service(
+    service: &Service,
+    plan: &Plan,
+    sockets: &Sockets,
+    locks: &Locks,
+) -> io::Result<(u32, Control)> {
     let mut program = program(service.name, plan)?;
     if let Some(what) = service.listens {
         for (number, socket) in sockets.tcp(what)?.into_iter().enumerate() {
@@ -24,6 +30,9 @@ pub fn service(service: &Service, plan: &Plan, sockets: &Sockets) -> io::Result<
     }
     if let Some(name) = service.socket {
         program = program.fd("ipc", sockets.local(name)?);
+    }
+    if service.works_in_queue {
+        program = program.fd("lock", locks.share_queue()?);
     }
     launch(program)
 }

@@ -17,7 +17,7 @@ use sandbox::process::{self, Ended};
 use crate::backoff::Backoff;
 use crate::children::{Child, Children, Kind};
 use crate::converge::{Step, Wanted, steps};
-use crate::folders::Locks;
+use crate::folders::{Locks, patiently};
 use crate::notify::Notifier;
 use crate::plan::{Plan, Source};
 use crate::sessions::Sessions;
@@ -29,6 +29,9 @@ use crate::{log, start};
 /// How long a process that was replaced may go on with the transactions it has. Its own time-outs end each of
 /// them much earlier; this is for one that hangs.
 const DRAIN_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// How long a start waits for addresses that are in use.
+const START_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What the loop knows about a service beyond its processes.
 #[derive(Debug, Default)]
@@ -51,7 +54,7 @@ pub struct Supervisor {
     notifier: Notifier,
     stop: Option<Stop>,
     announced: bool,
-    _locks: Locks,
+    locks: Locks,
 }
 
 impl Supervisor {
@@ -59,9 +62,11 @@ impl Supervisor {
     pub fn new(source: Source, plan: Plan) -> io::Result<Self> {
         let signals = Signals::new()?;
         let notifier = Notifier::from_environment(Instant::now())?;
-        let locks = plan.folders.prepare()?;
+        let locks = plan.folders.prepare(plan.stop_timeout)?;
         let mut sockets = Sockets::default();
-        log::listening(&sockets.listen_on(&plan.addresses)?);
+        // As with the lock: what a killed master has left behind may hold the sockets a moment longer.
+        let bind = || sockets.listen_on(&plan.addresses);
+        log::listening(&patiently(START_PATIENCE, io::ErrorKind::AddrInUse, bind)?);
         let owner = sandbox::ids::is_root().then_some((0, plan.folders.group));
         for name in SERVICES.iter().filter_map(|service| service.socket) {
             sockets.listen_local(name, &plan.folders.sockets(), owner)?;
@@ -78,7 +83,7 @@ impl Supervisor {
             notifier,
             stop: None,
             announced: false,
-            _locks: locks,
+            locks,
         })
     }
 
@@ -167,7 +172,7 @@ impl Supervisor {
             slot,
             generation: self.generation,
         };
-        match start::service(service, &self.plan, &self.sockets) {
+        match start::service(service, &self.plan, &self.sockets, &self.locks) {
             Ok((pid, control)) => {
                 log::started(service.name, pid);
                 self.children

@@ -40,6 +40,9 @@ pub struct Service {
     pub listens: Option<&'static str>,
     /// The Unix socket it serves, `NAME.sock`, handed down as `ipc`.
     pub socket: Option<&'static str>,
+    /// It works in the queue folder, and shares the lock on it (`lock`), so that no other master gives the queue
+    /// to somebody else before this one has ended.
+    pub works_in_queue: bool,
     /// How many processes it has.
     pub processes: Processes,
     /// How it takes on a new configuration.
@@ -61,6 +64,7 @@ pub const SERVICES: &[Service] = &[
         name: "directory",
         listens: None,
         socket: Some("directory"),
+        works_in_queue: false,
         processes: Processes::One,
         reload: Reload::StopFirst,
         says: Says::ConfirmSession,
@@ -70,6 +74,7 @@ pub const SERVICES: &[Service] = &[
         name: "queue-manager",
         listens: None,
         socket: Some("queue"),
+        works_in_queue: true,
         processes: Processes::One,
         reload: Reload::StopFirst,
         says: Says::Nothing,
@@ -79,6 +84,7 @@ pub const SERVICES: &[Service] = &[
         name: "local-delivery",
         listens: None,
         socket: Some("delivery"),
+        works_in_queue: false,
         processes: Processes::One,
         reload: Reload::StopFirst,
         says: Says::Nothing,
@@ -88,6 +94,7 @@ pub const SERVICES: &[Service] = &[
         name: "smtpd",
         listens: Some("smtp"),
         socket: None,
+        works_in_queue: false,
         processes: Processes::SmtpdWorkers,
         reload: Reload::Overlap,
         says: Says::Nothing,
@@ -97,6 +104,7 @@ pub const SERVICES: &[Service] = &[
         name: "pop3d",
         listens: Some("pop3"),
         socket: None,
+        works_in_queue: false,
         processes: Processes::Pop3Workers,
         reload: Reload::Overlap,
         says: Says::StartSession,

@@ -8,6 +8,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -58,11 +59,10 @@ impl PidLock {
     }
 }
 
-/// A lock on a folder that is held; dropping it releases it.
+/// A lock on a folder that is held; it is released when this and all [shares](Self::share) are closed.
 #[derive(Debug)]
 pub struct FolderLock {
-    /// Held only for its lock.
-    _folder: File,
+    folder: File,
 }
 
 impl FolderLock {
@@ -77,13 +77,19 @@ impl FolderLock {
             .open(path)
             .map_err(context)?;
         match folder.try_lock() {
-            Ok(()) => Ok(Self { _folder: folder }),
+            Ok(()) => Ok(Self { folder }),
             Err(TryLockError::WouldBlock) => Err(context(io::Error::new(
                 io::ErrorKind::WouldBlock,
                 "locked by another process; stop that one first",
             ))),
             Err(TryLockError::Error(error)) => Err(context(error)),
         }
+    }
+
+    /// A descriptor that holds the lock too, for the process that works in the folder: should this one die, the
+    /// folder stays locked until that one has ended.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        Ok(self.folder.try_clone()?.into())
     }
 }
 
@@ -118,7 +124,10 @@ mod tests {
             io::ErrorKind::WouldBlock
         );
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        let shared = held.share().unwrap();
         drop(held);
+        assert!(FolderLock::take(folder.path()).is_err());
+        drop(shared);
         FolderLock::take(folder.path()).unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! A folder with a configuration and stand-ins for all services, and a real master on it.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -66,7 +66,6 @@ impl House {
                 .unwrap();
         }
         let (smtp, pop3) = (free_address(), free_address());
-        let log = fs::File::create(folder.path().join("log")).unwrap();
         let mut house = Self {
             smtp,
             pop3,
@@ -79,15 +78,35 @@ impl House {
         for (name, behaviour) in behaviours {
             house.behave(name, behaviour);
         }
-        house.master = Command::new(env!("CARGO_BIN_EXE_master"))
+        house.run(environment);
+        house
+    }
+
+    fn run(&mut self, environment: &[(&str, &str)]) {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.path("log"))
+            .unwrap();
+        self.master = Command::new(env!("CARGO_BIN_EXE_master"))
             .arg("--config")
-            .arg(house.path("posthouse.toml"))
+            .arg(self.path("posthouse.toml"))
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        house
+    }
+
+    /// Kills master alone, as a fault of its own would.
+    pub fn kill_master(&mut self) {
+        self.master.kill().unwrap();
+        self.master.wait().unwrap();
+    }
+
+    /// Starts master once more.
+    pub fn start_again(&mut self) {
+        self.run(&[]);
     }
 
     /// The configuration, with some settings changed (`section.key`, TOML).

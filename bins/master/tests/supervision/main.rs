@@ -133,6 +133,22 @@ fn two_masters_cannot_share_a_house_or_a_queue() {
 }
 
 #[test]
+fn after_a_killed_master_the_next_waits_for_what_it_left_behind() {
+    let mut house = House::start(&[("queue-manager", "lingering")]);
+    house.await_all_ready();
+    house.kill_master();
+    house.await_event("queue-manager", "drain");
+    house.start_again();
+    // The lock goes from the old queue-manager to the new master, and nobody starts before.
+    assert_eq!(house.count("queue-manager", "start"), 1);
+    house.behave("queue-manager", "");
+    house.await_event("queue-manager", "end");
+    house.await_count("queue-manager", "ready", 2);
+    house.await_count("smtpd", "ready", 2);
+    assert!(house.stop().success(), "{}", house.log());
+}
+
+#[test]
 fn a_bad_configuration_is_refused_and_changes_nothing() {
     let house = House::start(&[]);
     house.await_all_ready();
