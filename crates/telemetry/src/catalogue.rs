@@ -227,6 +227,10 @@ events! {
     POP3_OPENED = "pop3_opened", INFO, [session, client, user, messages, bytes];
     /// A mailbox could not be opened.
     POP3_OPEN_FAILED = "pop3_open_failed", WARN, [session, client, user, mailbox, reason];
+    /// Something about a mailbox is not as it should be; the session goes on.
+    POP3_MAILBOX_FAULT = "pop3_mailbox_fault", WARN, [session, client, user, reason];
+    /// A message could not be sent, or deleted messages could not be removed.
+    POP3_MESSAGE_FAILED = "pop3_message_failed", ERROR, [session, client, user, reason];
     /// A session ended.
     POP3_CLOSED = "pop3_closed", INFO,
         [session, client, user, reason, retrieved, bytes, deleted, duration_ms];

@@ -88,13 +88,13 @@ settings! {
         lock_timeout: Duration {
             default: Duration::from_secs(20),
             range: Duration::from_secs(1) => Duration::from_secs(3600),
-            readers: ["local-delivery"],
+            readers: ["local-delivery", "pop3-session"],
         }
         /// A lock file beside an mbox that is older was left over by a crash and is removed.
         stale_lock_time: Duration {
             default: Duration::from_secs(500),
             range: Duration::from_secs(60) => Duration::from_secs(86_400),
-            readers: ["local-delivery"],
+            readers: ["local-delivery", "pop3-session"],
         }
         /// The user as whom mail is written to a `/file` and piped into a `|command` of an alias.
         alias_user: Account {

@@ -70,5 +70,18 @@ settings! {
             range: 1 => 100,
             readers: ["pop3d"],
         }
+        /// After so many wrong commands the connection is closed: before the login in all, after it in a row.
+        error_limit: u32 {
+            default: 10,
+            range: 1 => 10_000,
+            readers: ["pop3d", "pop3-session"],
+        }
+        /// How long a user must wait between two logins, told to clients as LOGIN-DELAY (RFC 2449); 0 for no
+        /// wait. Each pop3d process counts for itself, and forgets when it is replaced.
+        login_delay: Duration {
+            default: Duration::ZERO,
+            range: Duration::ZERO => 24 * HOUR,
+            readers: ["pop3d", "pop3-session"],
+        }
     }
 }
