@@ -67,6 +67,18 @@ impl Content<'_> {
     }
 }
 
+/// Writes a message to a pipe or file as it would be stored: lines ending in LF, nothing quoted.
+///
+/// # Errors
+/// When the content cannot be read or `out` takes no more.
+pub fn copy_lines(out: &File, prefix: &[u8], content: Content<'_>) -> io::Result<Sizes> {
+    let expected = content.len() + prefix.len() as u64;
+    let mut writer = LineWriter::new(out, LineStyle::Plain, expected);
+    writer.push(prefix)?;
+    content.for_each_block(|block| writer.push(block))?;
+    writer.finish()
+}
+
 /// How lines are stored.
 pub(crate) enum LineStyle {
     /// As they are, ending in LF.

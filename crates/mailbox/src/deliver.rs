@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-use crate::content::{Content, LineStyle, LineWriter};
+use crate::content::{Content, copy_lines};
 use crate::error::MailboxError;
 use crate::maildir::{Maildir, NameMaker, Sizes, with_sizes};
 use crate::mbox::{self, LockOptions};
@@ -389,12 +389,7 @@ fn write_message(
 ) -> Result<(OsString, File, Sizes), MailboxError> {
     let name = OsString::from(unique);
     let file = tmp.create_file(&name)?;
-    let expected = delivery.content.len() + delivery.prefix.len() as u64;
-    let mut writer = LineWriter::new(&file, LineStyle::Plain, expected);
-    let written = writer
-        .push(delivery.prefix)
-        .and_then(|()| delivery.content.for_each_block(|block| writer.push(block)))
-        .and_then(|()| writer.finish());
+    let written = copy_lines(&file, delivery.prefix, delivery.content);
     match written {
         Ok(sizes) => Ok((name, file, sizes)),
         Err(error) => {

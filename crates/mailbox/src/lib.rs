@@ -12,6 +12,8 @@
 
 mod content;
 mod deliver;
+#[cfg(test)]
+mod delivery_tests;
 pub mod error;
 pub mod maildir;
 pub mod maildrop;

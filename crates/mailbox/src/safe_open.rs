@@ -5,8 +5,8 @@
 //! swapped for a link in between diverts nothing.
 //!
 //! Invariants:
-//! - The last name of a path is never followed when it is a symbolic link. A link on the way is followed
-//!   only if root owns it and it lies in a folder that only root can write (`/home` → `/data/home`).
+//! - A file is never reached through a symbolic link of its own name. A link that stands for a folder is
+//!   followed only if root owns it and it lies in a folder that only root can write (`/home` → `/data/home`).
 //! - A file is used only if it is a regular file with one link and belongs to the expected user; it is
 //!   opened without blocking, so that a pipe put in its place holds up nobody.
 //! - A file that is made must not exist before (`O_EXCL`).
