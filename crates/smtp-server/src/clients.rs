@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use smtp_proto::Unwelcome;
+use tokio::sync::Notify;
 
 /// The limits and who is here.
 #[derive(Debug)]
@@ -12,6 +13,7 @@ pub(crate) struct Clients {
     limit: usize,
     limit_per_client: u32,
     present: Mutex<Present>,
+    first: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -49,6 +51,7 @@ impl Clients {
             limit,
             limit_per_client,
             present: Mutex::default(),
+            first: Notify::new(),
         })
     }
 
@@ -71,13 +74,22 @@ impl Clients {
             *count += 1;
         }
         present.total += 1;
+        if present.total == 1 {
+            self.first.notify_one();
+        }
         Ok(Place {
             clients: Arc::clone(self),
             key,
         })
     }
 
-    #[cfg(test)]
+    /// Waits until there is a session.
+    pub(crate) async fn somebody(&self) {
+        while self.total() == 0 {
+            self.first.notified().await;
+        }
+    }
+
     fn total(&self) -> usize {
         self.present().total
     }

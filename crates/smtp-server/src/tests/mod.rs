@@ -7,6 +7,18 @@ use std::time::Duration;
 use fakes::{House, Mood, settings};
 use ipc::protocol::Refusal;
 
+use crate::connection::Connection;
+
+/// A thousand waiting sessions must cost far less than 16 KiB each, most of which the kernel takes for the socket.
+#[test]
+fn a_session_is_small() {
+    fn size_of_future<F>(_: fn(Connection) -> F) -> usize {
+        size_of::<F>()
+    }
+    let size = size_of_future(Connection::run);
+    assert!(size <= 4096, "{size}");
+}
+
 #[tokio::test]
 async fn a_message_goes_to_the_queue_with_its_trace() {
     let house = House::open(settings(), true).await;
