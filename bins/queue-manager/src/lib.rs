@@ -31,6 +31,7 @@ use ipc::Client;
 use jiff::tz::TimeZone;
 use queue::Queue;
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::task::JoinSet;
 
 use admission::Admission;
 use intake::Door;
@@ -119,11 +120,13 @@ pub async fn serve(
         backlog,
         settings,
     });
-    let mut served = tokio::spawn(server.run(listening, drain.clone()));
+    // One task, and its channels' tasks below it: they end with this future, however it ends.
+    let mut served = JoinSet::new();
+    served.spawn(server.run(listening, drain.clone()));
     ready()?;
     tokio::select! {
         () = manager.run(&mut inputs, drain.requested()) => {}
-        ended = &mut served => {
+        Some(ended) = served.join_next() => {
             // It ends by itself only when it cannot begin.
             return ended.map_err(std::io::Error::other)?.map_err(Error::from);
         }
@@ -131,8 +134,11 @@ pub async fn serve(
     manager.drain(&mut inputs).await;
     // Agents are told farewell when nobody reads the inbox any more.
     drop((manager, inputs));
-    if tokio::time::timeout(FAREWELL, &mut served).await.is_err() {
-        served.abort();
+    if tokio::time::timeout(FAREWELL, served.join_next())
+        .await
+        .is_err()
+    {
+        served.shutdown().await;
     }
     // What waits in the store is written before it closes.
     drop(store);

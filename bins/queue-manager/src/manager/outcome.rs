@@ -13,15 +13,21 @@ use crate::log;
 const MAX_TEXT: usize = 2000;
 
 impl Message {
-    /// Whether another recipient of the message, not yet at its end, goes to the same target and would report
-    /// in the same way.
+    /// Whether another recipient of the message goes to the same target, or has been there, and reports in the
+    /// same way. One whose delivery is on record already is not known any more.
     pub(super) fn has_twin_of(&self, number: u64) -> bool {
         let Some(one) = self.recipients.get(&number) else {
             return false;
         };
         self.recipients.iter().any(|(&other_number, other)| {
             other_number != number
-                && matches!(other.stage, Stage::Waiting | Stage::Leased)
+                && matches!(
+                    other.stage,
+                    Stage::Waiting
+                        | Stage::Leased
+                        | Stage::Ended(Ending::Delivered(_))
+                        | Stage::Recording(Ending::Delivered(_))
+                )
                 && other.target == one.target
                 && other.owner == one.owner
                 && other.notify == one.notify
