@@ -27,7 +27,9 @@ use ::directory::Source;
 use config::Config;
 use daemon::{Role, Service};
 
+use crate::serve::Serving;
 use crate::settings::{Callers, Vmail};
+use crate::state::State;
 
 /// Why the service ends.
 #[derive(Debug, thiserror::Error)]
@@ -70,8 +72,14 @@ fn run(mut service: Service) -> Result<(), Error> {
     service.jail(&[])?;
     let (source, events) = Source::load(settings::sources(&config));
     refresh::log(&events);
+    let serving = Serving {
+        listening,
+        callers,
+        source,
+        check_interval: config.directory.check_interval,
+    };
     service.run(async |life| {
-        let state = state::State::new(&config, &source, vmail, delivery, life.master());
-        serve::serve(listening, life, state, callers, source, &config).await
+        let state = State::new(&config, &serving.source, vmail, delivery, life.master());
+        serve::serve(serving, state, life.drain(), || Ok(life.ready()?)).await
     })
 }

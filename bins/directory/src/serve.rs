@@ -4,8 +4,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use config::Config;
-use daemon::{Drain, Life};
+use daemon::Drain;
 use directory::Source;
 use ipc::protocol::{Expansion, Logins, Mailboxes, Recipients};
 use ipc::{
@@ -23,24 +22,34 @@ const MAX_CHANNELS: usize = 1024;
 /// How long the last answers may take to leave.
 const FAREWELL: Duration = Duration::from_secs(2);
 
-/// Serves until the drain is asked for.
+/// What the service serves with.
+#[derive(Debug)]
+pub struct Serving {
+    /// The bound socket.
+    pub listening: OwnedFd,
+    /// Who may ask.
+    pub callers: Callers,
+    /// The tables.
+    pub source: Source,
+    /// How often the tables' files are looked at.
+    pub check_interval: Duration,
+}
+
+/// Serves until the drain is asked for; calls `ready` when the first channel can come.
 ///
 /// # Errors
 /// The socket fails, or the tables cannot be looked at any more.
 pub async fn serve(
-    listening: OwnedFd,
-    life: Life,
+    serving: Serving,
     state: Arc<State>,
-    callers: Callers,
-    source: Source,
-    config: &Config,
+    drain: Drain,
+    ready: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let listener = Listener::new(listening, MAX_CHANNELS).map_err(Error::Serve)?;
-    let drain = life.drain();
-    let fresh = refresh::keep_fresh(Arc::clone(&state), source, config.directory.check_interval);
+    let listener = Listener::new(serving.listening, MAX_CHANNELS).map_err(Error::Serve)?;
+    let fresh = refresh::keep_fresh(Arc::clone(&state), serving.source, serving.check_interval);
     tokio::pin!(fresh);
     let mut channels = JoinSet::new();
-    life.ready()?;
+    ready()?;
     loop {
         tokio::select! {
             () = drain.requested() => break,
@@ -48,7 +57,7 @@ pub async fn serve(
             Some(_) = channels.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok(new) => {
-                    channels.spawn(channel(new, Arc::clone(&state), callers, drain.clone()));
+                    channels.spawn(channel(new, Arc::clone(&state), serving.callers, drain.clone()));
                 }
                 Err(error) => {
                     event!(catalogue::ACCEPT_FAILED, reason = %error);
@@ -152,3 +161,7 @@ async fn run<P: Protocol>(
     sender.written().await;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;
