@@ -69,10 +69,7 @@ impl Folders {
             // One that exists is the administrator's: mailboxes of several owners may be in it.
             make(&self.mail, 0o711, Some(self.mail_owner))?;
         }
-        Ok(Locks {
-            _run: run,
-            queue,
-        })
+        Ok(Locks { _run: run, queue })
     }
 }
 

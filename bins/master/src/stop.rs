@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::table::STOP_STAGES;
 
+/// Requests to stop within this time are one.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
+
 /// An ordered stop that is under way.
 #[derive(Debug, Clone, Copy)]
 pub struct Stop {
@@ -23,9 +26,14 @@ impl Stop {
         }
     }
 
-    /// Asked a second time: nobody is waited for any more.
-    pub fn hurry(&mut self) {
-        self.at_once = true;
+    /// Asked a second time: nobody is waited for any more. Answers whether that is news.
+    ///
+    /// A second request right behind the first is the same one: `timeout(1)` and terminals tell both a process
+    /// and its group.
+    pub fn hurry(&mut self, now: Instant) -> bool {
+        let again = !self.at_once && now.saturating_duration_since(self.began) >= SAME_REQUEST;
+        self.at_once |= again;
+        again
     }
 
     /// The stage that is to end now, given the stages of all that still run; `None` when all have ended.
@@ -62,7 +70,10 @@ mod tests {
             .map(|stage| (stop.deadline(stage) - now).as_secs())
             .collect();
         assert_eq!(deadlines, [10, 20, 30, 40]);
-        stop.hurry();
+        assert!(!stop.hurry(now), "the same request");
+        assert_eq!(stop.deadline(3), now + limit);
+        assert!(stop.hurry(now + SAME_REQUEST));
+        assert!(!stop.hurry(now + 2 * SAME_REQUEST), "no news");
         assert_eq!(stop.deadline(3), now);
     }
 }

@@ -265,15 +265,17 @@ impl Supervisor {
     }
 
     fn begin_stop(&mut self) {
+        let now = Instant::now();
         match &mut self.stop {
             Some(stop) => {
-                log::stopping("asked once more: at once");
-                stop.hurry();
+                if stop.hurry(now) {
+                    log::stopping("asked once more: at once");
+                }
             }
             None => {
                 log::stopping("asked to");
                 self.notifier.stopping();
-                self.stop = Some(Stop::begin(Instant::now(), self.plan.stop_timeout));
+                self.stop = Some(Stop::begin(now, self.plan.stop_timeout));
             }
         }
     }
