@@ -5,6 +5,7 @@
 
 pub mod config_command;
 pub mod password;
+pub mod queue;
 pub mod user;
 
 use std::io::{self, Write};
@@ -38,6 +39,9 @@ pub enum Command {
     /// Add, change, remove and list virtual users.
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Look into the queue and move mail.
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
 }
 
 /// Why a command failed; each has its exit code.
@@ -76,6 +80,7 @@ fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> 
     match &arguments.command {
         Command::Config(command) => config_command::run(command, &arguments.config, out),
         Command::User(command) => user::run(command, &arguments.config, out),
+        Command::Queue(command) => queue::run(command, &arguments.config, out),
     }
 }
 
