@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use config::types::Account;
 use config::{Config, Selection};
 use sandbox::{fds, ids};
 
@@ -61,11 +62,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    fn new(config: Config) -> Result<Self, String> {
+    fn new(mut config: Config) -> Result<Self, String> {
+        let accounts = Accounts::look_up(&config)?;
+        accounts.fix(&mut config);
         let text = config.render(Selection::Changed);
         let configuration = fds::sealed_memory("posthouse.toml", text.as_bytes())
             .map_err(|error| format!("cannot hold the configuration in memory: {error}"))?;
-        let accounts = Accounts::look_up(&config)?;
         let programs = programs(&config)?;
         let addresses = addresses(&config);
         Ok(Self {
@@ -155,7 +157,7 @@ impl Accounts {
             });
         }
         let mut faults = Vec::new();
-        let mut user = |setting: &str, account: &config::types::Account| {
+        let mut user = |setting: &str, account: &Account| {
             let found = ids::user(&account.to_string());
             match found {
                 Ok(user) if user.uid == 0 => {
@@ -192,6 +194,22 @@ impl Accounts {
             vmail_group: vmail_group.unwrap_or(vmail),
             group,
         })
+    }
+}
+
+impl Accounts {
+    /// Puts the numbers in place of the names, as root: the children need not look them up, which would load
+    /// the name services' libraries into each of them.
+    fn fix(&self, config: &mut Config) {
+        if !ids::is_root() {
+            return;
+        }
+        let users = &mut config.users;
+        users.net = Account::Id(self.net);
+        users.queue = Account::Id(self.queue);
+        users.dir = Account::Id(self.dir);
+        users.vmail = Account::Id(self.vmail);
+        users.group = Account::Id(self.group);
     }
 }
 

@@ -312,16 +312,35 @@ fn close_others(entries: &BTreeMap<String, RawFd>) -> io::Result<()> {
     close_range(first, u32::MAX)
 }
 
-/// `close_range(2)` without flags.
+/// `close_range(2)` without flags; kernels before 5.9 do not have it.
 fn close_range(first: u32, last: u32) -> io::Result<()> {
     // SAFETY: called only from Inherited::take, at the start of the process, when no Rust object owns a
     // descriptor above the standard three.
     let result = unsafe { libc::close_range(first, last, 0) };
     if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+        return Ok(());
     }
+    match io::Error::last_os_error() {
+        error if error.raw_os_error() == Some(libc::ENOSYS) => close_one_by_one(first, last),
+        error => Err(error),
+    }
+}
+
+/// The same by the list of open descriptors.
+fn close_one_by_one(first: u32, last: u32) -> io::Result<()> {
+    let mut open = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let number = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok());
+        open.extend(number.filter(|number| (first..=last).contains(number)));
+    }
+    for number in open {
+        // SAFETY: as in close_range. The descriptor of the list itself is closed already, which is no harm.
+        unsafe { libc::close(number.cast_signed()) };
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -427,6 +446,21 @@ mod tests {
         ] {
             assert!(parse_table(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn without_close_range_the_open_ones_are_closed_one_by_one() {
+        let high = |number: i32| {
+            let (end, _) = UnixStream::pair().unwrap();
+            // SAFETY: the number is far above any that this test process has open.
+            assert_eq!(unsafe { libc::dup2(end.as_raw_fd(), number) }, number);
+        };
+        high(700);
+        high(710);
+        close_one_by_one(701, u32::MAX).unwrap();
+        // SAFETY: these only ask for a flag.
+        let is_open = |number| unsafe { libc::fcntl(number, libc::F_GETFD) } >= 0;
+        assert!(is_open(700) && !is_open(710));
     }
 
     #[test]
