@@ -141,18 +141,19 @@ fn accept(
         .map_err(|error| format!("master cannot be told: {error}"))?;
     event!(
         catalogue::LOGIN_ACCEPTED,
-        user = %user,
         client = %request.client,
+        user = %user,
         service = service(request.service)
     );
     Ok(LoginReply::Accepted { ticket, user })
 }
 
+/// The client stands first, before anything that it chose: a pattern on the line cannot be misled.
 fn refused(request: &LoginRequest, reason: &str) {
     event!(
         catalogue::LOGIN_REFUSED,
-        user = request.user,
         client = %request.client,
+        user = request.user,
         service = service(request.service),
         reason = reason
     );
@@ -161,8 +162,8 @@ fn refused(request: &LoginRequest, reason: &str) {
 fn unavailable(request: &LoginRequest, reason: &str) {
     event!(
         catalogue::LOGIN_UNAVAILABLE,
-        user = request.user,
         client = %request.client,
+        user = request.user,
         service = service(request.service),
         reason = reason
     );

@@ -4,13 +4,14 @@
 //! that is being written is left alone until it rests. What was last read well stays in use for as
 //! long as the file has errors or is gone.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use routing::{Domains, Limits};
 
 use crate::aliases::{AliasTable, Including};
-use crate::file::{Problem, Stamp};
+use crate::file::{self, Problem, Stamp};
 use crate::locate::SystemMailbox;
 use crate::system::SystemTable;
 use crate::tables::Tables;
@@ -175,39 +176,10 @@ pub fn check(sources: Sources) -> (Vec<Problem>, Vec<Problem>) {
 /// What is allowed but cannot be meant.
 fn oddities(tables: &Tables) -> Vec<Problem> {
     let sources = tables.sources();
-    let mut odd = Vec::new();
-    let is_ours = |key: &str| {
-        let host = key.rsplit('@').next().unwrap_or_default();
-        let host = mail_types::AddressHost::parse(host);
-        host.is_ok_and(|host| sources.domains.is_local(&host))
-    };
-    let mut stray = |file: &Option<PathBuf>, line: usize, key: &str, what: &str| {
-        if let Some(file) = file.as_ref().filter(|_| !is_ours(key)) {
-            let text = format!("{what} {key} gets no mail: its domain is not in domains.local");
-            odd.push(Problem::at(file, line, text));
-        }
-    };
-    for (line, user) in tables.users().into_iter().flat_map(|users| users.iter()) {
-        stray(
-            &sources.users_file,
-            line,
-            &user.address.lookup_key(),
-            "the user",
-        );
-    }
-    for (line, key) in tables
-        .aliases()
-        .into_iter()
-        .flat_map(|aliases| aliases.iter())
-    {
-        if !key.ends_with('@') {
-            stray(&sources.aliases_file, line, key, "the alias");
-        }
-    }
-    let file = sources
-        .aliases_file
-        .as_ref()
-        .or(sources.users_file.as_ref());
+    let mut odd = file::shortened(strays(tables));
+    odd.extend(sources.users_file.as_deref().and_then(too_open));
+    let files = [&sources.aliases_file, &sources.users_file];
+    let file = files.into_iter().flatten().next();
     let without = tables.domains_without_postmaster();
     if let (Some(file), false) = (file, without.is_empty()) {
         let text = format!(
@@ -218,6 +190,46 @@ fn oddities(tables: &Tables) -> Vec<Problem> {
         odd.push(Problem::of(file, text));
     }
     odd
+}
+
+/// Users and aliases that no mail can come in for.
+fn strays(tables: &Tables) -> Vec<Problem> {
+    let sources = tables.sources();
+    let is_ours = |key: &str| {
+        let host = key.rsplit('@').next().unwrap_or_default();
+        let host = mail_types::AddressHost::parse(host);
+        host.is_ok_and(|host| sources.domains.is_local(&host))
+    };
+    let mut strays = Vec::new();
+    let mut stray = |file: &Option<PathBuf>, line: usize, key: &str, what: &str| {
+        if let Some(file) = file.as_ref().filter(|_| !is_ours(key)) {
+            let text = format!("{what} {key} gets no mail: its domain is not in domains.local");
+            strays.push(Problem::at(file, line, text));
+        }
+    };
+    for (line, user) in tables.users().into_iter().flat_map(|users| users.iter()) {
+        let key = user.address.lookup_key();
+        stray(&sources.users_file, line, &key, "the user");
+    }
+    for (line, key) in tables
+        .aliases()
+        .into_iter()
+        .flat_map(|aliases| aliases.iter())
+    {
+        if !key.ends_with('@') {
+            stray(&sources.aliases_file, line, key, "the alias");
+        }
+    }
+    strays
+}
+
+/// Password hashes that everybody can read can be guessed at by everybody.
+fn too_open(users_file: &Path) -> Option<Problem> {
+    let mode = std::fs::metadata(users_file).ok()?.mode();
+    (mode & 0o007 != 0).then(|| {
+        let text = "every user of this system can read the password hashes: chmod o= the file";
+        Problem::of(users_file, text)
+    })
 }
 
 /// One table, with the state of its files when they were last read.

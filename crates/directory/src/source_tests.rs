@@ -1,6 +1,7 @@
 //! Files that change, break, vanish and come back.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use super::*;
 use crate::tables::Resolution;
@@ -25,6 +26,7 @@ impl Files {
 
     fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o640)).unwrap();
     }
 
     fn sources(&self) -> Sources {
@@ -196,6 +198,13 @@ fn no_file_is_an_empty_table_and_odd_lines_are_named() {
             .1
             .starts_with("nobody is postmaster of example.org, other.example: add")
     );
+
+    fs::set_permissions(files.path("users"), fs::Permissions::from_mode(0o644)).unwrap();
+    let (_, odd) = check(files.sources());
+    let open = odd
+        .iter()
+        .filter(|problem| problem.text.contains("every user of this system"));
+    assert_eq!(open.count(), 1);
 
     let nothing = Sources {
         users_file: None,
