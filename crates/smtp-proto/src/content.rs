@@ -100,6 +100,7 @@ pub struct ContentDecoder {
     line: u64,
     size: u64,
     header: HeaderScan,
+    eight_bit: bool,
     fault: Option<Fault>,
 }
 
@@ -124,6 +125,7 @@ impl ContentDecoder {
             line: 0,
             size: 0,
             header: HeaderScan::new(),
+            eight_bit: false,
             fault: None,
         }
     }
@@ -138,6 +140,12 @@ impl ContentDecoder {
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// Whether an octet over 127 was in it.
+    #[must_use]
+    pub const fn is_eight_bit(&self) -> bool {
+        self.eight_bit
     }
 
     /// Whether content that is to be of `size` octets in all fits; if not, it is refused at once.
@@ -278,6 +286,7 @@ impl ContentDecoder {
             self.fail(Fault::TooLarge);
         }
         if self.fault.is_none() {
+            self.eight_bit = self.eight_bit || !text.is_ascii();
             out.extend_from_slice(text);
         }
     }

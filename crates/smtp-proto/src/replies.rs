@@ -84,7 +84,8 @@ replies! {
     NUL_COMMAND = "500 5.5.2 A command must not have NUL octets";
     CONTROL_COMMAND = "500 5.5.2 A command must not have control characters; lines end in CRLF only";
     NOT_UTF8 = "500 5.5.2 The command is not valid UTF-8";
-    NON_ASCII = "553 5.6.7 Characters outside ASCII need SMTPUTF8, and a command that takes it";
+    NON_ASCII = "553 5.6.7 An address outside ASCII needs SMTPUTF8";
+    NON_ASCII_COMMAND = "500 5.5.2 This command takes ASCII only";
     UNKNOWN_COMMAND = "500 5.5.2 Command not recognized";
     TERMINAL_MESSAGES = "502 5.5.1 Not offered: messages to terminals were dropped from SMTP (RFC 5321 appendix F.6)";
     TURN = "502 5.5.1 Not offered: TURN is insecure and was dropped from SMTP (RFC 5321 appendix F.1)";
@@ -165,6 +166,7 @@ pub(crate) fn command_error(error: CommandError) -> Reply {
         CommandError::Control => CONTROL_COMMAND,
         CommandError::NotUtf8 => NOT_UTF8,
         CommandError::NonAscii => NON_ASCII,
+        CommandError::NonAsciiCommand => NON_ASCII_COMMAND,
         CommandError::Unknown => UNKNOWN_COMMAND,
         CommandError::Http => HTTP,
         CommandError::UnexpectedArgument(_) => ARGUMENT,

@@ -1,7 +1,6 @@
 //! The services behind the sessions.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use ipc::{CallError, Client};
 use smtp_proto::{Answer, ExpandAnswer, Question, Verdict, VerifyAnswer};
 
 use crate::log;
+use crate::throttle::Throttle;
 
 /// A service that stays away is in the log at most this often.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -21,8 +21,8 @@ pub struct Backends {
     directory: Client<Recipients>,
     pub(crate) queue: Client<Intake>,
     lookup_timeout: Duration,
-    directory_complaints: Complaints,
-    queue_complaints: Complaints,
+    directory_complaints: Throttle,
+    queue_complaints: Throttle,
 }
 
 impl std::fmt::Debug for Backends {
@@ -43,8 +43,8 @@ impl Backends {
             directory: Client::new(directory),
             queue: Client::new(queue),
             lookup_timeout,
-            directory_complaints: Complaints::new("directory"),
-            queue_complaints: Complaints::new("queue"),
+            directory_complaints: Throttle::new(COMPLAINT_INTERVAL),
+            queue_complaints: Throttle::new(COMPLAINT_INTERVAL),
         }
     }
 
@@ -70,7 +70,7 @@ impl Backends {
         match call.await {
             Ok(frame) => answer(frame.message),
             Err(error) => {
-                self.directory_complaints.about(&error);
+                complain(&self.directory_complaints, "directory", &error);
                 unavailable
             }
         }
@@ -78,7 +78,14 @@ impl Backends {
 
     /// The queue could not be asked, or did not answer.
     pub(crate) fn complain_about_queue(&self, error: &CallError) {
-        self.queue_complaints.about(error);
+        complain(&self.queue_complaints, "queue-manager", error);
+    }
+}
+
+/// Every client that suffers from it is in the log besides.
+fn complain(throttle: &Throttle, service: &str, error: &CallError) {
+    if throttle.pass(Instant::now()).is_some() {
+        log::service_unavailable(service, error);
     }
 }
 
@@ -107,33 +114,5 @@ fn answer(reply: RecipientReply) -> Answer {
             ExpnReply::Unknown => ExpandAnswer::Unknown,
             ExpnReply::Unavailable => ExpandAnswer::Unavailable,
         }),
-    }
-}
-
-/// Keeps a service that is away from filling the log: every refused client is in it anyway.
-struct Complaints {
-    service: &'static str,
-    began: Instant,
-    /// Milliseconds since `began` before which nothing more is said.
-    silent_until: AtomicU64,
-}
-
-impl Complaints {
-    fn new(service: &'static str) -> Self {
-        Self {
-            service,
-            began: Instant::now(),
-            silent_until: AtomicU64::new(0),
-        }
-    }
-
-    fn about(&self, error: &CallError) {
-        let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(0);
-        let now = milliseconds(self.began.elapsed());
-        if now >= self.silent_until.load(Ordering::Relaxed) {
-            let until = now + milliseconds(COMPLAINT_INTERVAL);
-            self.silent_until.store(until, Ordering::Relaxed);
-            log::service_unavailable(self.service, error);
-        }
     }
 }

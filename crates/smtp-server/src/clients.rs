@@ -13,7 +13,8 @@ pub(crate) struct Clients {
     limit: usize,
     limit_per_client: u32,
     present: Mutex<Present>,
-    first: Notify,
+    /// The first session came, or the last one went.
+    turned: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +52,7 @@ impl Clients {
             limit,
             limit_per_client,
             present: Mutex::default(),
-            first: Notify::new(),
+            turned: Notify::new(),
         })
     }
 
@@ -75,7 +76,7 @@ impl Clients {
         }
         present.total += 1;
         if present.total == 1 {
-            self.first.notify_one();
+            self.turned.notify_waiters();
         }
         Ok(Place {
             clients: Arc::clone(self),
@@ -85,8 +86,22 @@ impl Clients {
 
     /// Waits until there is a session.
     pub(crate) async fn somebody(&self) {
-        while self.total() == 0 {
-            self.first.notified().await;
+        self.until(|total| total > 0).await;
+    }
+
+    /// Waits until there is none.
+    pub(crate) async fn nobody(&self) {
+        self.until(|total| total == 0).await;
+    }
+
+    async fn until(&self, holds: impl Fn(usize) -> bool) {
+        loop {
+            // Created before the look, it hears of every turn from here on.
+            let turned = self.turned.notified();
+            if holds(self.total()) {
+                return;
+            }
+            turned.await;
         }
     }
 
@@ -104,6 +119,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut present = self.clients.present();
         present.total -= 1;
+        if present.total == 0 {
+            self.clients.turned.notify_waiters();
+        }
         let Some(key) = self.key else {
             return;
         };

@@ -163,7 +163,7 @@ impl Connection {
                 }
                 Next::Spill => {
                     self.spill().await;
-                    Next::Read
+                    self.resume()
                 }
                 Next::Close => {
                     self.flush().await?;
@@ -215,6 +215,7 @@ impl Connection {
                 Step::Report(report) => {
                     match report.subject {
                         Subject::Session => self.tally.hung_up = true,
+                        Subject::Command(_) => {}
                         _ => self.tally.refused += 1,
                     }
                     log::refused(&self.facts(), &report);
@@ -223,8 +224,13 @@ impl Connection {
         }
     }
 
-    /// Goes on with what was left.
+    /// Goes on with what was left, after something that was not for the client to hurry.
     fn resume(&mut self) -> Next {
+        self.since = Instant::now();
+        self.use_pending()
+    }
+
+    fn use_pending(&mut self) -> Next {
         let mut pending = std::mem::take(&mut self.pending);
         let mut rest = pending.as_slice();
         let next = self.feed(&mut rest);
@@ -254,7 +260,7 @@ impl Connection {
     fn use_input(&mut self, input: &[u8], now: Instant) -> Next {
         if !self.pending.is_empty() {
             self.pending.extend_from_slice(input);
-            let next = self.resume();
+            let next = self.use_pending();
             if self.pending.is_empty() {
                 self.since = now;
             }
@@ -335,8 +341,6 @@ impl Connection {
             }
         };
         self.session.stored(outcome, &mut self.replies);
-        // The time that the queue took is not the client's.
-        self.since = Instant::now();
     }
 
     /// Waits for input, the deadline or the drain.

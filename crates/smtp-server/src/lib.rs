@@ -20,6 +20,7 @@ mod content;
 mod log;
 mod server;
 mod settings;
+mod throttle;
 
 pub use backends::Backends;
 pub use server::serve;

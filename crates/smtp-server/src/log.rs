@@ -12,8 +12,9 @@ use ipc::CallError;
 use mail_types::{ReversePath, SessionId};
 use smtp_proto::{Ending, HeloName, Report, Subject, Unwelcome};
 use telemetry::catalogue::{
-    ACCEPT_FAILED, MAIL_ACCEPTED, MAIL_REFUSED, RECIPIENT_REFUSED, SERVICE_UNAVAILABLE, SMTP_CUT,
-    SMTP_DISCONNECTED, SMTP_TURNED_AWAY, SMTP_WITHOUT_MAIL, SPOOL_WRITE_FAILED,
+    ACCEPT_FAILED, COMMAND_REFUSED, MAIL_ACCEPTED, MAIL_REFUSED, RECIPIENT_REFUSED,
+    SERVICE_UNAVAILABLE, SMTP_CUT, SMTP_DISCONNECTED, SMTP_TURNED_AWAY, SMTP_WITHOUT_MAIL,
+    SPOOL_WRITE_FAILED,
 };
 use telemetry::event;
 
@@ -51,7 +52,7 @@ pub(crate) fn refused(facts: &Facts<'_>, report: &Report) {
             client = %facts.client,
             helo = facts.helo.map(display),
             from = facts.reverse_path.map(display),
-            to = %to,
+            to = to.as_ref().map(display),
             reply = report.reply.as_str(),
         ),
         Subject::Sender | Subject::Message => event!(
@@ -60,6 +61,13 @@ pub(crate) fn refused(facts: &Facts<'_>, report: &Report) {
             client = %facts.client,
             helo = facts.helo.map(display),
             from = facts.reverse_path.map(display),
+            reply = report.reply.as_str(),
+        ),
+        Subject::Command(verb) => event!(
+            COMMAND_REFUSED,
+            session = %facts.session,
+            client = %facts.client,
+            command = verb.map(display),
             reply = report.reply.as_str(),
         ),
         Subject::Session => cut(facts, &report.reply),
@@ -114,13 +122,14 @@ pub(crate) fn disconnected(facts: &Facts<'_>, end: End, tally: Tally, lasted: Du
     }
 }
 
-pub(crate) fn turned_away(client: IpAddr, why: Unwelcome) {
+/// `unlogged` others were turned away since the last line.
+pub(crate) fn turned_away(client: IpAddr, why: Unwelcome, unlogged: u64) {
     let reason = match why {
         Unwelcome::Full => "smtpd.connection_limit is reached",
         Unwelcome::ClientFull => "smtpd.connection_limit_per_client is reached",
         Unwelcome::ShuttingDown => "shutting down",
     };
-    event!(SMTP_TURNED_AWAY, client = %client, reason = reason);
+    event!(SMTP_TURNED_AWAY, client = %client, reason = reason, unlogged = unlogged);
 }
 
 pub(crate) fn accept_failed(error: &io::Error) {

@@ -18,10 +18,13 @@ use crate::clock::Calendar;
 use crate::connection::Connection;
 use crate::log;
 use crate::settings::Settings;
+use crate::throttle::Throttle;
 
 /// After a failure to accept, such as no free descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Of a crowd at the door, the log names at most one in this time.
+const TURNED_AWAY_INTERVAL: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// What all sessions have in common.
@@ -32,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) calendar: Calendar,
     shutdown: watch::Receiver<bool>,
     clients: Arc<Clients>,
+    turned_away: Throttle,
 }
 
 impl Shared {
@@ -62,6 +66,7 @@ pub async fn serve(
         ),
         backends: Arc::new(backends),
         settings,
+        turned_away: Throttle::new(TURNED_AWAY_INTERVAL),
         shutdown: told,
     });
     let mut accepting = JoinSet::new();
@@ -72,10 +77,8 @@ pub async fn serve(
     let heartbeat = tokio::spawn(beat(Arc::clone(&shared)));
     shutdown.await;
     tell.send_replace(true);
-    while let Some(sessions) = accepting.join_next().await {
-        let mut sessions = sessions.map_err(io::Error::other)?;
-        while sessions.join_next().await.is_some() {}
-    }
+    while accepting.join_next().await.is_some() {}
+    shared.clients.nobody().await;
     heartbeat.abort();
     Ok(())
 }
@@ -99,21 +102,19 @@ fn prepare(listener: StdListener) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
-/// Accepts until the drain; gives back the sessions that are not over.
-async fn accept(listener: TcpListener, shared: Arc<Shared>) -> JoinSet<()> {
-    let mut sessions = JoinSet::new();
+/// Accepts until the end is near.
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut drained = std::pin::pin!(shared.ending());
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut drained => return sessions,
+            () = &mut drained => return,
             accepted = listener.accept() => accepted,
         };
-        while sessions.try_join_next().is_some() {}
         match accepted {
             Ok((stream, client)) => {
                 if let Some(connection) = admit(stream, client, &shared) {
-                    sessions.spawn(connection.run());
+                    tokio::spawn(connection.run());
                 }
             }
             Err(error) if is_about_the_peer(&error) => {}
@@ -153,7 +154,9 @@ fn admit(stream: TcpStream, client: SocketAddr, shared: &Arc<Shared>) -> Option<
             ))
         }
         Err(why) => {
-            log::turned_away(address, why);
+            if let Some(unlogged) = shared.turned_away.pass(std::time::Instant::now()) {
+                log::turned_away(address, why, unlogged);
+            }
             turn_away(stream, why, shared);
             None
         }

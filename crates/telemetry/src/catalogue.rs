@@ -99,8 +99,8 @@ events! {
 
     // smtpd
 
-    /// A client was turned away at once.
-    SMTP_TURNED_AWAY = "smtp_turned_away", WARN, [client, reason];
+    /// A client was turned away at once. At most one event a second; `unlogged` counts the others since the last.
+    SMTP_TURNED_AWAY = "smtp_turned_away", WARN, [client, reason, unlogged];
     /// We ended a client's session for what it did or failed to do.
     SMTP_CUT = "smtp_cut", INFO, [session, client, helo, from, reason];
     /// A client left without having brought mail or been refused anything.
@@ -117,6 +117,8 @@ events! {
     MAIL_REFUSED = "mail_refused", INFO, [session, client, helo, from, reply];
     /// A recipient was refused.
     RECIPIENT_REFUSED = "recipient_refused", INFO, [session, client, helo, from, to, reply];
+    /// Another command was refused.
+    COMMAND_REFUSED = "command_refused", DEBUG, [session, client, command, reply];
 
     // queue-manager
 

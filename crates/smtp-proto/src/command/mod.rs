@@ -89,8 +89,10 @@ pub enum CommandError {
     Control,
     /// Octets over 127 that are not UTF-8.
     NotUtf8,
-    /// UTF-8 where SMTPUTF8 does not allow any, or was not said.
+    /// An address outside ASCII, without SMTPUTF8.
     NonAscii,
+    /// UTF-8 in a command that never takes any.
+    NonAsciiCommand,
     /// The verb is none of SMTP's.
     Unknown,
     /// The verb is one of HTTP's: a browser was talked into speaking to us.
@@ -135,7 +137,7 @@ pub fn parse_command(line: &[u8]) -> Result<Command<'_>, CommandError> {
     };
     let allows_utf8 = matches!(verb, Verb::Mail | Verb::Rcpt | Verb::Vrfy | Verb::Expn);
     if !allows_utf8 && !argument.is_ascii() {
-        return Err(CommandError::NonAscii);
+        return Err(CommandError::NonAsciiCommand);
     }
     with_argument(verb, argument.trim_start_matches(' '))
 }

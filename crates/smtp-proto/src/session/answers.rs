@@ -3,7 +3,8 @@
 use mail_types::{Address, QueueId, Recipient};
 
 use super::{Asked, Phase, Session, Subject};
-use crate::replies;
+use crate::command::Verb;
+use crate::replies::{self, Reply};
 
 /// What the driver is to ask the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,15 +104,23 @@ impl Session {
                 self.judge(*recipient, &verdict, replies);
             }
             (Asked::Verify { smtputf8 }, Answer::Verify(answer)) => {
-                self.say(replies::verified(&answer, smtputf8), replies);
+                self.tell(Verb::Vrfy, replies::verified(&answer, smtputf8), replies);
             }
             (Asked::Expand { smtputf8 }, Answer::Expand(answer)) => {
-                self.say(replies::expanded(&answer, smtputf8), replies);
+                self.tell(Verb::Expn, replies::expanded(&answer, smtputf8), replies);
             }
             // The driver mixed answers up.
             _ => replies::INTERNAL.write(replies),
         }
         self.end_if_hopeless(replies);
+    }
+
+    /// Who asks for many names that are not there is not after one of them.
+    fn tell(&mut self, verb: Verb, reply: Reply, replies: &mut Vec<u8>) {
+        match reply.is_permanent() {
+            true => self.refuse_command(verb, reply, replies),
+            false => self.say(reply, replies),
+        };
     }
 
     fn judge(&mut self, recipient: Recipient, verdict: &Verdict, replies: &mut Vec<u8>) {
@@ -136,8 +145,7 @@ impl Session {
             }
             Some(reply) => {
                 transaction.refused += 1;
-                self.report(Subject::Recipient(recipient.address), &reply);
-                self.say(reply, replies);
+                self.refuse(Subject::Recipient(Some(recipient.address)), reply, replies);
             }
         }
     }
@@ -155,9 +163,7 @@ impl Session {
                 replies::queued(id).write(replies);
             }
             Err(why) => {
-                let reply = replies::not_stored(why);
-                self.report(Subject::Message, &reply);
-                reply.write(replies);
+                self.refuse(Subject::Message, replies::not_stored(why), replies);
             }
         }
     }

@@ -4,7 +4,7 @@ use mail_types::{ForwardPath, Recipient};
 
 use super::transaction::{Hello, Transaction};
 use super::{Asked, HeloName, OVERSHOOT, Phase, Question, Session, Step, Subject};
-use crate::command::{ChunkHeader, Command, MailCommand, Query, RcptCommand};
+use crate::command::{ChunkHeader, Command, MailCommand, Query, RcptCommand, Verb};
 use crate::content::ContentDecoder;
 use crate::replies::{self, Reply};
 
@@ -32,14 +32,17 @@ impl Session {
             Command::Vrfy(query) => self.vrfy(query, replies),
             Command::Expn(query) => self.expn(query, replies),
             Command::Help(verb) => self.say(replies::help(verb), replies),
-            Command::NotOffered(verb) => self.say(replies::not_offered(verb), replies),
+            Command::NotOffered(verb) => {
+                self.refuse_command(verb, replies::not_offered(verb), replies)
+            }
         }
     }
 
     /// RFC 5321 §4.1.4: EHLO within a session is a RSET too.
     fn hello(&mut self, name: &str, extended: bool, replies: &mut Vec<u8>) -> Option<Step> {
         let Some(name) = HeloName::parse(name) else {
-            return self.say(replies::BAD_HELO_NAME, replies);
+            let verb = if extended { Verb::Ehlo } else { Verb::Helo };
+            return self.refuse_command(verb, replies::BAD_HELO_NAME, replies);
         };
         self.hello = Some(Hello { name, extended });
         let text = match extended {
@@ -52,8 +55,7 @@ impl Session {
 
     fn mail(&mut self, mail: MailCommand, replies: &mut Vec<u8>) -> Option<Step> {
         if let Some(reply) = self.refuse_mail(&mail) {
-            self.report(Subject::Sender, &reply);
-            return self.say(reply, replies);
+            return self.refuse(Subject::Sender, reply, replies);
         }
         self.counters.transactions += 1;
         self.transaction = Some(Box::new(Transaction::new(mail)));
@@ -79,19 +81,15 @@ impl Session {
     }
 
     fn rcpt(&mut self, rcpt: RcptCommand, replies: &mut Vec<u8>) -> Option<Step> {
-        let limit = self.server.settings.recipient_limit;
         let Some(transaction) = &mut self.transaction else {
-            return self.say(replies::NEED_MAIL, replies);
+            return self.refuse_command(Verb::Rcpt, replies::NEED_MAIL, replies);
         };
         if transaction.content.is_some() {
-            return self.say(replies::CHUNKS_BEGUN, replies);
+            return self.refuse_command(Verb::Rcpt, replies::CHUNKS_BEGUN, replies);
         }
-        if u32::try_from(transaction.recipients.len()).is_ok_and(|count| count >= limit) {
-            transaction.refused += 1;
-            if transaction.refused > OVERSHOOT {
-                self.count_error();
-            }
-            return self.say(replies::TOO_MANY_RECIPIENTS, replies);
+        let limit = usize::try_from(self.server.settings.recipient_limit).unwrap_or(usize::MAX);
+        if transaction.recipients.len() >= limit {
+            return self.one_too_many(replies);
         }
         let (address, ask) = match rcpt.forward_path {
             // RFC 5321 §4.5.1: always accepted.
@@ -100,7 +98,8 @@ impl Session {
         };
         if address.is_internationalized() && !transaction.mail.parameters.smtputf8 {
             transaction.refused += 1;
-            return self.say(replies::NON_ASCII, replies);
+            let subject = Subject::Recipient(Some(address));
+            return self.refuse(subject, replies::NON_ASCII, replies);
         }
         let question = ask.then(|| Question::Recipient {
             address: address.clone(),
@@ -123,6 +122,18 @@ impl Session {
         }
     }
 
+    /// RFC 5321 §4.5.3.1.10: the client will send the others in another transaction. In the log once for each.
+    fn one_too_many(&mut self, replies: &mut Vec<u8>) -> Option<Step> {
+        let transaction = self.transaction.as_mut()?;
+        transaction.overflow += 1;
+        match transaction.overflow {
+            1 => self.report(Subject::Recipient(None), &replies::TOO_MANY_RECIPIENTS),
+            OVERSHOOT.. => self.count_error(),
+            _ => {}
+        }
+        self.say(replies::TOO_MANY_RECIPIENTS, replies)
+    }
+
     /// Why content cannot begin or go on, if it cannot.
     fn refuse_content(&self) -> Option<Reply> {
         match &self.transaction {
@@ -136,11 +147,11 @@ impl Session {
 
     fn begin_data(&mut self, replies: &mut Vec<u8>) -> Option<Step> {
         if let Some(reply) = self.refuse_content() {
-            return self.say(reply, replies);
+            return self.refuse_command(Verb::Data, reply, replies);
         }
         let transaction = self.transaction.as_mut()?;
         if transaction.content.is_some() {
-            return self.say(replies::CHUNKS_BEGUN, replies);
+            return self.refuse_command(Verb::Data, replies::CHUNKS_BEGUN, replies);
         }
         let rules = self.server.settings.content;
         transaction.content = Some(ContentDecoder::with_dots(rules));
@@ -183,7 +194,7 @@ impl Session {
 
     fn expn(&mut self, query: Query<'_>, replies: &mut Vec<u8>) -> Option<Step> {
         if !self.server.settings.expand {
-            return self.say(replies::EXPN_OFF, replies);
+            return self.refuse_command(Verb::Expn, replies::EXPN_OFF, replies);
         }
         let smtputf8 = query.smtputf8 && self.server.settings.smtputf8;
         self.phase = Phase::Asked(Asked::Expand { smtputf8 });

@@ -1,6 +1,7 @@
 //! Content within a session: DATA (RFC 5321 §4.1.1.4) and BDAT (RFC 3030).
 
 use super::{Phase, Session, Step, Subject};
+use crate::command::Verb;
 use crate::replies;
 
 impl Session {
@@ -85,7 +86,7 @@ impl Session {
         }
         let reply = (**reply).clone();
         self.phase = Phase::Commands;
-        let step = self.say(reply, replies);
+        let step = self.refuse_command(Verb::Bdat, reply, replies);
         self.end_if_hopeless(replies);
         step
     }
@@ -109,8 +110,7 @@ impl Session {
         let transaction = self.transaction.take()?;
         if let Some(reply) = transaction.refusal(&self.server.settings) {
             self.phase = Phase::Commands;
-            self.report(Subject::Message, &reply);
-            self.say(reply, replies);
+            self.refuse(Subject::Message, reply, replies);
             self.end_if_hopeless(replies);
             return None;
         }

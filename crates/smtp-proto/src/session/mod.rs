@@ -12,7 +12,6 @@ mod commands;
 mod content;
 mod transaction;
 
-use std::fmt;
 use std::sync::Arc;
 
 use mail_types::{Address, Envelope, Recipient};
@@ -64,25 +63,16 @@ pub struct Report {
 /// What a [`Report`] is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A recipient was refused.
-    Recipient(Address),
+    /// A recipient was refused; `None` when its address was no address, or one of many too many.
+    Recipient(Option<Address>),
     /// MAIL was refused.
     Sender,
     /// Content was refused, or could not be stored.
     Message,
+    /// Another command was refused; `None` when it is not known.
+    Command(Option<Verb>),
     /// The session was ended by us because of what the peer did.
     Session,
-}
-
-impl fmt::Display for Subject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Recipient(address) => write!(f, "recipient <{address}>"),
-            Self::Sender => f.write_str("sender"),
-            Self::Message => f.write_str("message"),
-            Self::Session => f.write_str("session"),
-        }
-    }
 }
 
 /// For what the session waits, and so how long it may.
@@ -284,11 +274,12 @@ impl Session {
                 self.hang_up(replies::command_error(error), replies)
             }
             Err(error) => {
-                let reply = replies::command_error(error);
-                if verb == Some(Verb::Mail) {
-                    self.report(Subject::Sender, &reply);
-                }
-                self.say(reply, replies)
+                let subject = match verb {
+                    Some(Verb::Mail) => Subject::Sender,
+                    Some(Verb::Rcpt) => Subject::Recipient(None),
+                    verb => Subject::Command(verb),
+                };
+                self.refuse(subject, replies::command_error(error), replies)
             }
         }
     }
@@ -314,7 +305,8 @@ impl Session {
             Skipped::End(used) => {
                 *input = &input[used..];
                 self.phase = Phase::Commands;
-                let step = self.say(replies::LINE_TOO_LONG, replies);
+                let subject = Subject::Command(None);
+                let step = self.refuse(subject, replies::LINE_TOO_LONG, replies);
                 self.end_if_hopeless(replies);
                 step
             }
@@ -330,13 +322,23 @@ impl Session {
         }
     }
 
-    /// Replies, and counts what was wrong.
-    fn say(&mut self, reply: Reply, replies: &mut Vec<u8>) -> Option<Step> {
+    /// Replies.
+    fn say(&self, reply: Reply, replies: &mut Vec<u8>) -> Option<Step> {
+        reply.write(replies);
+        None
+    }
+
+    /// Replies, has it logged, and counts it when it is the peer's fault.
+    fn refuse(&mut self, what: Subject, reply: Reply, replies: &mut Vec<u8>) -> Option<Step> {
         if reply.is_permanent() {
             self.count_error();
         }
-        reply.write(replies);
-        None
+        self.report(what, &reply);
+        self.say(reply, replies)
+    }
+
+    fn refuse_command(&mut self, verb: Verb, reply: Reply, replies: &mut Vec<u8>) -> Option<Step> {
+        self.refuse(Subject::Command(Some(verb)), reply, replies)
     }
 
     fn count_error(&mut self) {

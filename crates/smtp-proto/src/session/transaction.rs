@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use mail_types::{Address, AddressHost, Envelope, Recipient, ReversePath};
+use mail_types::{Address, AddressHost, BodyKind, Envelope, Recipient, ReversePath};
 
 use super::Session;
 use crate::command::MailCommand;
@@ -100,8 +100,10 @@ pub struct Trace<'a> {
 pub(super) struct Transaction {
     pub(super) mail: MailCommand,
     pub(super) recipients: Vec<Recipient>,
-    /// Recipients that were refused, for any reason.
+    /// Recipients that were refused for themselves.
     pub(super) refused: u32,
+    /// Recipients over the limit.
+    pub(super) overflow: u32,
     /// Set when content has begun.
     pub(super) content: Option<ContentDecoder>,
     /// The driver was told to drop what it had of the content.
@@ -116,6 +118,7 @@ impl Transaction {
             mail,
             recipients: Vec::new(),
             refused: 0,
+            overflow: 0,
             content: None,
             dropped: false,
             not_stored: None,
@@ -147,10 +150,16 @@ impl Transaction {
     /// The envelope, each recipient once.
     pub(super) fn into_envelope(self) -> Envelope {
         let parameters = self.mail.parameters;
+        // What a client calls 7BIT and is not must not be taken for it further on.
+        let eight_bit = self.content.is_some_and(|content| content.is_eight_bit());
+        let body = match parameters.body.unwrap_or_default() {
+            BodyKind::SevenBit if eight_bit => BodyKind::EightBitMime,
+            body => body,
+        };
         Envelope {
             reverse_path: self.mail.reverse_path,
             recipients: without_repeats(self.recipients),
-            body: parameters.body.unwrap_or_default(),
+            body,
             smtputf8: parameters.smtputf8,
             return_content: parameters.return_content,
             envelope_id: parameters.envelope_id,

@@ -1,5 +1,7 @@
 //! Commands, their order, their replies and their limits.
 
+use mail_types::BodyKind;
+
 use super::*;
 
 #[test]
@@ -46,6 +48,23 @@ fn a_message_is_queued() {
         Some(mail_types::Notify::NEVER)
     );
     assert_eq!(envelope.body, mail_types::BodyKind::EightBitMime);
+}
+
+#[test]
+fn content_with_8_bits_is_called_so() {
+    for (parameter, content, body) in [
+        ("", "x", BodyKind::SevenBit),
+        ("", "ä", BodyKind::EightBitMime),
+        (" BODY=7BIT", "ä", BodyKind::EightBitMime),
+        (" BODY=8BITMIME", "x", BodyKind::EightBitMime),
+    ] {
+        let mut driver = Driver::greeted();
+        driver.say(format!(
+            "MAIL FROM:<>{parameter}\r\nRCPT TO:<alice@home.example>\r\nDATA\r\n"
+        ));
+        driver.say(format!("{content}\r\n.\r\n"));
+        assert_eq!(driver.stored[0].0.body, body, "{parameter} {content}");
+    }
 }
 
 #[test]
@@ -120,9 +139,11 @@ fn recipients_are_judged() {
     assert_eq!(
         trusted.reports,
         [
-            "recipient <moved@home.example>: 551 5.1.6 User has moved; please try <new@there.example>",
-            "recipient <full@home.example>: 452 4.2.2 Mailbox is full",
-            "recipient <broken@home.example>: 451 4.3.0 Recipient cannot be checked just now",
+            "<moved@home.example>: 551 5.1.6 User has moved; please try <new@there.example>",
+            "<full@home.example>: 452 4.2.2 Mailbox is full",
+            "<broken@home.example>: 451 4.3.0 Recipient cannot be checked just now",
+            "<jürgen@home.example>: 553 5.6.7 An address outside ASCII needs SMTPUTF8",
+            "Recipient(None): 452 4.5.3 Too many recipients: send them in another transaction",
         ]
     );
 }

@@ -97,9 +97,10 @@ impl Driver {
                     self.session
                         .stored(self.outcome.map(|()| id), &mut self.replies);
                 }
-                Step::Report(report) => self
-                    .reports
-                    .push(format!("{}: {}", report.subject, report.reply)),
+                Step::Report(report) => {
+                    self.reports
+                        .push(format!("{}: {}", name(&report.subject), report.reply))
+                }
                 Step::Close => self.closed = true,
             }
         }
@@ -135,6 +136,13 @@ impl Driver {
                 panic!("{command}: no reply {missing}");
             }
         }
+    }
+}
+
+fn name(subject: &Subject) -> String {
+    match subject {
+        Subject::Recipient(Some(address)) => format!("<{address}>"),
+        other => format!("{other:?}"),
     }
 }
 
