@@ -158,7 +158,7 @@ fn a_program_that_keeps_dying_is_slowed_down_and_the_others_go_on() {
             // It may be gone by itself already.
             let _ = kill(pid, Signal::SIGKILL);
         }
-        site.log().contains("again in").then_some(())
+        site.log().contains("child_delayed service=pop3d").then_some(())
     });
     assert!(slowed.is_some(), "{}", site.log());
     send_one(&site);
