@@ -9,6 +9,8 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 
@@ -72,7 +74,12 @@ pub struct Deliverer {
     names: NameMaker,
     lock: LockOptions,
     sync: SyncOptions,
+    /// How many Maildirs were opened.
+    opened: AtomicU64,
 }
+
+/// At each so manieth opening of a Maildir its `tmp` is looked through.
+const CLEAN_EVERY: u64 = 64;
 
 type Delivered = Result<(), MailboxError>;
 
@@ -84,6 +91,7 @@ impl Deliverer {
             names: NameMaker::new(host),
             lock,
             sync,
+            opened: AtomicU64::new(0),
         }
     }
 
@@ -207,6 +215,14 @@ impl<'a> MaildirBatch<'a> {
             return Ok(at);
         }
         let maildir = Maildir::open_or_create(&location.path, location.owner)?;
+        if self
+            .deliverer
+            .opened
+            .fetch_add(1, Ordering::Relaxed)
+            .is_multiple_of(CLEAN_EVERY)
+        {
+            maildir.remove_leftovers(SystemTime::now());
+        }
         let device = maildir.new.stat()?.st_dev;
         let used = match location.quota.is_none() {
             true => Usage::default(),

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::mbox::LockOptions;
 use crate::quota::{Quota, Usage};
@@ -418,6 +418,32 @@ fn the_record_of_usage_is_made_anew_when_it_cannot_be_right() {
         fs::read_to_string(&record).unwrap(),
         format!("100S\n{counted} 3\n{stored} 1\n")
     );
+}
+
+#[test]
+fn without_a_quota_usage_is_counted_and_not_recorded() {
+    let place = Place::new();
+    let location = place.location("Maildir", Format::Maildir);
+    let nothing = Usage::default();
+    assert_eq!(place.deliverer.usage(&location).unwrap(), nothing);
+    place.deliver(&location, MESSAGE).unwrap();
+    assert_eq!(place.deliverer.usage(&location).unwrap().messages, 1);
+    assert!(!location.path.join("maildirsize").exists());
+}
+
+#[test]
+fn leftovers_in_tmp_are_removed_when_old() {
+    let place = Place::new();
+    let location = place.location("Maildir", Format::Maildir);
+    fs::create_dir_all(location.path.join("tmp")).unwrap();
+    for (name, hours) in [("old", 37), ("young", 35)] {
+        let file = File::create(location.path.join("tmp").join(name)).unwrap();
+        let then = SystemTime::now() - Duration::from_secs(hours * 3600);
+        file.set_modified(then).unwrap();
+    }
+    // The first opening of a process is one of those that look.
+    place.deliver(&location, MESSAGE).unwrap();
+    assert_eq!(names(&location.path.join("tmp")), ["young"]);
 }
 
 #[test]

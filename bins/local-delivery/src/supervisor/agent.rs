@@ -220,13 +220,14 @@ impl Deliverer {
         parcel: Parcel,
         content: &Content,
     ) -> Vec<WorkOutcome> {
-        let (queue_id, time_limit) = (parcel.queue_id, parcel.time_limit);
+        // The outcome must be told before the lease lapses.
+        let (queue_id, time_limit) = (parcel.queue_id, parcel.time_limit * 9 / 10);
         let recipients = parcel.recipients.clone();
         let request = WorkerRequest::Deliver(Box::new(parcel));
         let payload = content.payload.clone();
         let reply = self
             .pool
-            .call(key, &request, payload, content.fd.as_ref(), time_limit)
+            .call(key, request, payload, content.fd.as_ref(), time_limit)
             .await;
         let (mut reports, cut_off) = match reply {
             Ok(WorkerReply::Reports(reports)) => (reports, String::new()),

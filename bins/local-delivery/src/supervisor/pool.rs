@@ -149,7 +149,7 @@ impl Pool {
     pub async fn call(
         &self,
         key: &WorkerKey,
-        request: &WorkerRequest,
+        mut request: WorkerRequest,
         payload: Bytes,
         fd: Option<&OwnedFd>,
         time_limit: Duration,
@@ -165,7 +165,9 @@ impl Pool {
             let running = timeout_at(deadline, start)
                 .await
                 .map_err(|_| WorkerFailure::Busy)??;
-            return self.ask(&running, request, payload, fd, deadline).await;
+            return self
+                .ask(&running, &mut request, payload, fd, deadline)
+                .await;
         }
         let mut attempt = 1;
         loop {
@@ -173,7 +175,7 @@ impl Pool {
             let worker = timeout_at(deadline, turn.worker()).await;
             let running = worker.map_err(|_| WorkerFailure::Busy)??;
             let answer = self
-                .ask(&running, request, payload.clone(), fd, deadline)
+                .ask(&running, &mut request, payload.clone(), fd, deadline)
                 .await;
             let Err(WorkerFailure::Lost(error)) = &answer else {
                 return answer;
@@ -191,7 +193,7 @@ impl Pool {
     async fn ask(
         &self,
         running: &Running,
-        request: &WorkerRequest,
+        request: &mut WorkerRequest,
         payload: Bytes,
         fd: Option<&OwnedFd>,
         deadline: Instant,
@@ -202,6 +204,10 @@ impl Pool {
             .into_iter()
             .collect();
         let left = deadline.saturating_duration_since(Instant::now());
+        if let WorkerRequest::Deliver(parcel) = request {
+            // The worker is to end a command itself, and tell of it, before it is ended.
+            parcel.time_limit = left * 9 / 10;
+        }
         match running.caller.call(request, payload, fds, left).await {
             Ok(frame) => Ok(frame.message),
             Err(error) => {

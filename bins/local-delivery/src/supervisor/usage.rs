@@ -130,7 +130,7 @@ impl Answerer {
         let request = WorkerRequest::Usage(place);
         let reply = self
             .pool
-            .call(&key, &request, Bytes::new(), None, TIME_LIMIT)
+            .call(&key, request, Bytes::new(), None, TIME_LIMIT)
             .await;
         let (usage, problem) = match reply {
             Ok(WorkerReply::Usage { usage, problem }) => (usage, problem),

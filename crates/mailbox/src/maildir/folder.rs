@@ -2,9 +2,13 @@
 
 use std::ffi::OsStr;
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::MailboxError;
 use crate::safe_open::Folder;
+
+/// A file in `tmp` that is older belongs to no delivery any more.
+const LEFT_OVER: Duration = Duration::from_secs(36 * 3600);
 
 /// The four folders of a Maildir; all belong to its owner.
 #[derive(Debug)]
@@ -41,6 +45,21 @@ impl Maildir {
         }
         root.sync()?;
         Self::in_folder(root, owner)
+    }
+
+    /// Removes what deliveries that were cut off left in `tmp`: files not touched for 36 hours, as the Maildir
+    /// page says. Nothing else depends on it, so that errors are left to the next time.
+    pub fn remove_leftovers(&self, now: SystemTime) {
+        for name in self.tmp.names().unwrap_or_default() {
+            let Ok(Some(stat)) = self.tmp.examine(&name) else {
+                continue;
+            };
+            let touched = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
+            let age = now.duration_since(UNIX_EPOCH + touched);
+            if age.is_ok_and(|age| age > LEFT_OVER) {
+                let _ = self.tmp.remove_file(&name);
+            }
+        }
     }
 
     fn in_folder(root: Folder, owner: u32) -> Result<Self, MailboxError> {
