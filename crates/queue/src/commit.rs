@@ -107,7 +107,7 @@ impl<T: Send + 'static> CommitThread<T> {
                     (self.shared.sink)(events);
                 }
                 Found::Idle => self.tidy(),
-                Found::Closed => return,
+                Found::Closed => return self.tidy(),
             }
         }
     }

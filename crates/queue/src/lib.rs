@@ -24,6 +24,6 @@ pub use queue::{NotTaken, Queue};
 pub use reader::{Reader, RecipientPage};
 pub use settings::Settings;
 pub use types::{
-    Content, Counts, Due, DueKind, Durable, FIRST_RECIPIENT, LastReply, MessageState, NewContent, NewMessage,
-    NotASpoolId, Origin, RecipientState, SpoolId, StoredMessage, StoredRecipient,
+    Content, Counts, Due, DueKind, Durable, FIRST_RECIPIENT, LastReply, MessageState, NewContent,
+    NewMessage, NotASpoolId, Origin, RecipientState, SpoolId, StoredMessage, StoredRecipient,
 };

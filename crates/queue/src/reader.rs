@@ -276,8 +276,9 @@ impl Reader {
 
 /// Names of messages in a state (or in any), in order.
 ///
-/// Few are incoming, on hold or corrupt, and the index finds them; of deferred messages there may
-/// be a million, and then a walk over the messages in order meets one at every step.
+/// On hold and corrupt, the due time is NULL and the index is in order of the names. Few are
+/// incoming, and sorted. Of deferred messages there may be a million, and then a walk over all
+/// messages in order meets one at every step.
 pub(crate) fn list(
     connection: &Connection,
     state: Option<MessageState>,
@@ -286,12 +287,16 @@ pub(crate) fn list(
 ) -> rusqlite::Result<Vec<QueueId>> {
     let sql = match state {
         None => "SELECT id FROM message WHERE id > ?1 AND ?2 < 0 ORDER BY id LIMIT ?3",
+        Some(MessageState::Incoming) => {
+            "SELECT id FROM message INDEXED BY message_due WHERE id > ?1 AND state = ?2
+             ORDER BY id LIMIT ?3"
+        }
         Some(MessageState::Deferred) => {
             "SELECT id FROM message NOT INDEXED WHERE id > ?1 AND state = ?2 ORDER BY id LIMIT ?3"
         }
-        Some(_) => {
-            "SELECT id FROM message INDEXED BY message_due WHERE id > ?1 AND state = ?2
-             ORDER BY id LIMIT ?3"
+        Some(MessageState::Hold | MessageState::Corrupt) => {
+            "SELECT id FROM message INDEXED BY message_due
+             WHERE state = ?2 AND due IS NULL AND id > ?1 ORDER BY id LIMIT ?3"
         }
     };
     connection

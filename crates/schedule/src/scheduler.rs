@@ -213,7 +213,7 @@ where
         complete: bool,
         now: Timestamp,
     ) -> Result<Next, Misuse> {
-        if !self.messages.get(&queue_id).is_some_and(|m| !m.removed) {
+        if self.messages.get(&queue_id).is_none_or(|m| m.removed) {
             return Err(Misuse::NotActive);
         }
         if recipients.len() > self.recipients_room(queue_id) {

@@ -27,7 +27,10 @@ pub struct Fixture {
 
 /// Settings that do not depend on how full the machine's disk is.
 pub fn settings() -> Settings {
-    Settings { min_free: 0, ..Settings::default() }
+    Settings {
+        min_free: 0,
+        ..Settings::default()
+    }
 }
 
 impl Fixture {
@@ -57,7 +60,13 @@ impl Fixture {
 
     /// Closes the queue and opens it again.
     pub fn reopen(self) -> Self {
-        let Self { queue, reader, folder, _temporary, .. } = self;
+        let Self {
+            queue,
+            reader,
+            folder,
+            _temporary,
+            ..
+        } = self;
         drop((queue, reader));
         let mut fixture = Self::at(&folder, settings());
         fixture._temporary = _temporary;
@@ -108,7 +117,10 @@ impl Fixture {
     }
 
     pub fn administer(&self, action: Action, selection: Selection) -> u64 {
-        match self.call(Command::Administer { action, selection }).unwrap() {
+        match self
+            .call(Command::Administer { action, selection })
+            .unwrap()
+        {
             Done::Changed { messages } => messages,
             other => panic!("{other:?}"),
         }
@@ -140,7 +152,12 @@ impl Fixture {
 }
 
 pub fn everyone() -> RecipientPage {
-    RecipientPage { state: None, due_by: None, after: None, limit: usize::MAX }
+    RecipientPage {
+        state: None,
+        due_by: None,
+        after: None,
+        limit: usize::MAX,
+    }
 }
 
 /// A message of `content` for recipients `r0@example.org`, `r1@example.org`, …

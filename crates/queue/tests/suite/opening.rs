@@ -48,21 +48,34 @@ fn other_files_are_refused_with_the_reason() {
     let file = temporary.path().join("queue.sqlite");
     let write = |sql: &str| {
         let _ = fs::remove_file(&file);
-        rusqlite::Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+        rusqlite::Connection::open(&file)
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
     };
 
-    fs::write(&file, "a text, and not a database, of more than a hundred octets ".repeat(9)).unwrap();
+    fs::write(
+        &file,
+        "a text, and not a database, of more than a hundred octets ".repeat(9),
+    )
+    .unwrap();
     let error = refused(temporary.path());
     assert!(matches!(error, OpenError::NotADatabase { .. }), "{error}");
 
     write("CREATE TABLE bookmarks (x); PRAGMA application_id = 77;");
     let error = refused(temporary.path());
-    assert!(matches!(error, OpenError::NotAQueue { found: 77, .. }), "{error}");
+    assert!(
+        matches!(error, OpenError::NotAQueue { found: 77, .. }),
+        "{error}"
+    );
 
     write(VERSION_1);
     write(&format!("{VERSION_1} PRAGMA user_version = 1000;"));
     let error = refused(temporary.path());
-    assert!(matches!(error, OpenError::Newer { found: 1000, .. }), "{error}");
+    assert!(
+        matches!(error, OpenError::Newer { found: 1000, .. }),
+        "{error}"
+    );
     assert!(error.to_string().contains("schema version 1000"), "{error}");
 }
 
@@ -70,7 +83,10 @@ fn other_files_are_refused_with_the_reason() {
 fn version_1_opens_forever() {
     let temporary = tempfile::tempdir().unwrap();
     let file = temporary.path().join("queue.sqlite");
-    rusqlite::Connection::open(&file).unwrap().execute_batch(VERSION_1).unwrap();
+    rusqlite::Connection::open(&file)
+        .unwrap()
+        .execute_batch(VERSION_1)
+        .unwrap();
     let fixture = Fixture::at(temporary.path(), settings());
     let ids = fixture.reader.list(None, None, 9).unwrap();
     assert_eq!(ids.len(), 1);

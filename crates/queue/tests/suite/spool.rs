@@ -18,7 +18,10 @@ fn open(fixture: &Fixture) -> (SpoolId, File) {
 }
 
 fn spooled(spool: SpoolId, size: u64) -> NewMessage {
-    NewMessage { content: NewContent::Spooled { spool, size }, ..message(1, "") }
+    NewMessage {
+        content: NewContent::Spooled { spool, size },
+        ..message(1, "")
+    }
 }
 
 fn files(fixture: &Fixture) -> usize {
@@ -57,7 +60,10 @@ fn only_a_whole_file_is_committed_and_only_once() {
     file.write_all(b"12345").unwrap();
     let refused = |spool, size| {
         let error = fixture.submit(spooled(spool, size)).unwrap_err();
-        assert!(matches!(error, StorageError::SpoolMismatch { .. }), "{error}");
+        assert!(
+            matches!(error, StorageError::SpoolMismatch { .. }),
+            "{error}"
+        );
         error.to_string()
     };
     assert!(refused(spool, 4).contains("has 5 octets, not 4"));
@@ -65,11 +71,16 @@ fn only_a_whole_file_is_committed_and_only_once() {
     fixture.submit(spooled(spool, 5)).unwrap();
     assert!(refused(spool, 5).contains("belongs to a message already"));
     let (aborted, _) = open(&fixture);
-    fixture.call(Command::AbortSpool { spool: aborted }).unwrap();
+    fixture
+        .call(Command::AbortSpool { spool: aborted })
+        .unwrap();
     refused(aborted, 0);
     assert_eq!(files(&fixture), 1);
     let both = vec![spooled(open(&fixture).0, 0); 2];
-    let both = both.into_iter().map(|m| Command::Submit(Box::new(m))).collect();
+    let both = both
+        .into_iter()
+        .map(|m| Command::Submit(Box::new(m)))
+        .collect();
     let results = fixture.call_all(both);
     assert_eq!(results.iter().filter(|r| r.is_ok()).count(), 1);
 }
@@ -80,7 +91,10 @@ fn a_message_whose_file_is_gone_is_set_aside() {
     let (spool, _) = open(&fixture);
     let id = fixture.submit(spooled(spool, 0)).unwrap();
     fs::remove_file(fixture.folder.join("spool").join(spool.to_string())).unwrap();
-    assert!(matches!(fixture.reader.content(id), Err(StorageError::Corrupt { .. })));
+    assert!(matches!(
+        fixture.reader.content(id),
+        Err(StorageError::Corrupt { .. })
+    ));
     fixture.other(|event| matches!(event, Event::SetAside { queue_id, .. } if *queue_id == id));
     assert_eq!(fixture.counts().corrupt, 1);
 }
@@ -95,7 +109,11 @@ fn orphans_are_removed_and_nothing_else() {
     let folder = fixture.folder.join("spool");
     fs::write(folder.join("README"), "not ours").unwrap();
     let long_ago = SystemTime::now() - Duration::from_secs(90_000);
-    for name in [orphan.to_string(), committed.to_string(), "README".to_owned()] {
+    for name in [
+        orphan.to_string(),
+        committed.to_string(),
+        "README".to_owned(),
+    ] {
         let file = File::options().write(true).open(folder.join(name)).unwrap();
         file.set_modified(long_ago).unwrap();
     }
@@ -105,18 +123,28 @@ fn orphans_are_removed_and_nothing_else() {
     assert!(!folder.join(orphan.to_string()).exists());
     assert!(folder.join(young.to_string()).exists());
     assert!(folder.join("README").exists());
-    assert!(matches!(fixture.reader.content(id), Ok(Some(Content::File(_)))));
+    assert!(matches!(
+        fixture.reader.content(id),
+        Ok(Some(Content::File(_)))
+    ));
 }
 
 #[test]
 fn new_mail_is_refused_while_the_disk_is_nearly_full() {
     let temporary = tempfile::tempdir().unwrap();
-    let kept = Fixture::at(temporary.path(), settings()).submit(message(1, "x")).unwrap();
-    let full = Settings { min_free: u64::MAX, ..settings() };
+    let kept = Fixture::at(temporary.path(), settings())
+        .submit(message(1, "x"))
+        .unwrap();
+    let full = Settings {
+        min_free: u64::MAX,
+        ..settings()
+    };
     let fixture = Fixture::at(temporary.path(), full);
     let inline = fixture.submit(message(1, "x")).unwrap_err();
     assert!(matches!(inline, StorageError::DiskFull(_)), "{inline}");
-    let spooled = fixture.call(Command::OpenSpool { expected: 0 }).unwrap_err();
+    let spooled = fixture
+        .call(Command::OpenSpool { expected: 0 })
+        .unwrap_err();
     assert!(matches!(spooled, StorageError::DiskFull(_)), "{spooled}");
     fixture.other(|event| matches!(event, Event::StorageFailing(StorageError::DiskFull(_))));
     let updated = fixture.update(changes(kept, vec![(0, Fate::Gone)]));
