@@ -4,13 +4,13 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use bytes::Bytes;
-use daemon::{Error, Life, Role, Service};
+use daemon::{Error, Life, Role, Service, Wake};
 use ipc::protocol::{
     ChildMessage, MailboxFormat, MailboxSpec, MasterMessage, SessionProgram, SessionTicket, Ticket,
 };
@@ -92,14 +92,18 @@ fn serve(fake: &Fake, mut service: Service) -> Result<(), Error> {
         }
         life.ready()?;
         fake.tell(&format!("ready listeners={listeners} ipc={local}"));
-        if fake.does("wrong-word") {
-            life.tell(&confirmation(), Bytes::new(), Vec::new())?;
+        if fake.does("wrong-word") || fake.does("confirm") {
+            for ticket in TICKETS {
+                life.tell(&confirmation(ticket, owner()), Bytes::new(), Vec::new())?;
+            }
         }
-        if fake.does("confirm") {
-            life.tell(&confirmation(), Bytes::new(), Vec::new())?;
+        if fake.does("confirm-root") {
+            life.tell(&confirmation(TICKETS[0], 0), Bytes::new(), Vec::new())?;
         }
         if fake.does("log-in") {
-            log_in(fake, &mut life).await?;
+            for ticket in TICKETS {
+                log_in(fake, &mut life, ticket).await?;
+            }
         }
         life.drain().requested().await;
         fake.tell("drain");
@@ -118,16 +122,22 @@ async fn forever() -> Result<(), Error> {
     std::future::pending().await
 }
 
-const TICKET: Ticket = Ticket(7);
+const TICKETS: [Ticket; 2] = [Ticket(7), Ticket(8)];
 
-fn confirmation() -> ChildMessage {
-    let uid = sandbox::ids::effective_uid();
-    let uid = if uid == 0 { 45_321 } else { uid };
+/// Who owns the mailbox: somebody else, if that is possible.
+fn owner() -> u32 {
+    match sandbox::ids::effective_uid() {
+        0 => 45_321,
+        own => own,
+    }
+}
+
+fn confirmation(ticket: Ticket, uid: u32) -> ChildMessage {
     let Ok(user) = "alice@example.org".parse() else {
         std::process::abort()
     };
     ChildMessage::ConfirmSession(SessionTicket {
-        ticket: TICKET,
+        ticket,
         program: SessionProgram::Pop3,
         mailbox: MailboxSpec {
             user,
@@ -142,14 +152,14 @@ fn confirmation() -> ChildMessage {
 }
 
 /// Plays a login half with a client of its own, and tells what the client got to read.
-async fn log_in(fake: &Fake, life: &mut Life) -> Result<(), Error> {
+async fn log_in(fake: &Fake, life: &mut Life, shown: Ticket) -> Result<(), Error> {
     let io = |source| Error::Io {
         doing: "play the client",
         source,
     };
     let (mut client, server) = UnixStream::pair().map_err(io)?;
     let request = ChildMessage::StartSession {
-        ticket: TICKET,
+        ticket: shown,
         client: Ipv4Addr::LOCALHOST.into(),
     };
     life.tell(
@@ -158,7 +168,7 @@ async fn log_in(fake: &Fake, life: &mut Life) -> Result<(), Error> {
         vec![OwnedFd::from(server)],
     )?;
     match life.message().await {
-        MasterMessage::SessionStarted { ticket } if ticket == TICKET => {
+        MasterMessage::SessionStarted { ticket } if ticket == shown => {
             let mut said = String::new();
             client.read_to_string(&mut said).map_err(io)?;
             fake.tell(&format!("session said {said}"));
@@ -180,7 +190,14 @@ fn session(fake: &Fake, mut service: Service) -> Result<(), Error> {
     let ahead = String::from_utf8_lossy(&assignment.sent_ahead).into_owned();
     let uid = sandbox::ids::effective_uid();
     write!(client, "{} {uid} {ahead}", assignment.mailbox.user).map_err(io)?;
-    drop(client);
+    if fake.does("stay") {
+        client.shutdown(std::net::Shutdown::Write).map_err(io)?;
+        // A client that says nothing.
+        let (quiet, _other_end) = UnixStream::pair().map_err(io)?;
+        let patience = std::time::Duration::from_secs(60);
+        while life.wait(quiet.as_fd(), patience).map_err(io)? != Wake::Drain {}
+        fake.tell("drain");
+    }
     fake.tell("end");
     Ok(())
 }

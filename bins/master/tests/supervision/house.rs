@@ -47,11 +47,15 @@ pub fn free_address() -> SocketAddr {
 impl House {
     /// Starts master with the given behaviours of services.
     pub fn start(behaviours: &[(&str, &str)]) -> Self {
-        Self::start_with(behaviours, &[])
+        Self::start_with(behaviours, &[], &[])
     }
 
-    /// The same with variables in the environment.
-    pub fn start_with(behaviours: &[(&str, &str)], environment: &[(&str, &str)]) -> Self {
+    /// The same with variables in the environment, and changed settings.
+    pub fn start_with(
+        behaviours: &[(&str, &str)],
+        environment: &[(&str, &str)],
+        changes: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         // Session halves run as another user, and tell their events here.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -74,7 +78,7 @@ impl House {
             folder,
         };
         house.master.wait().unwrap();
-        house.write_configuration(&house.configuration(&[]));
+        house.write_configuration(&house.configuration(changes));
         for (name, behaviour) in behaviours {
             house.behave(name, behaviour);
         }
@@ -275,14 +279,30 @@ impl House {
 
     /// Runs a second master on the same configuration; answers what it said before it failed.
     pub fn run_second(&self, overrides: &[&str]) -> String {
+        let (good, said) = self.run_once(&[], overrides);
+        assert!(!good, "{said}");
+        said
+    }
+
+    /// Lets master check the configuration; answers whether it is good, and what was said.
+    pub fn check(&self, overrides: &[&str]) -> (bool, String) {
+        self.run_once(&["--check"], overrides)
+    }
+
+    fn run_once(&self, arguments: &[&str], overrides: &[&str]) -> (bool, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_master"));
-        command.arg("--config").arg(self.path("posthouse.toml"));
+        command
+            .arg("--config")
+            .arg(self.path("posthouse.toml"))
+            .args(arguments);
         for assignment in overrides {
             command.args(["--set", assignment]);
         }
         let output = command.output().unwrap();
-        assert!(!output.status.success());
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
     }
 }
 

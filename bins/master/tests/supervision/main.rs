@@ -245,6 +245,67 @@ fn a_login_that_directory_does_not_confirm_is_refused() {
 }
 
 #[test]
+fn sessions_are_bounded_survive_a_reload_and_end_with_the_suite() {
+    let behaviours = [
+        ("directory", "confirm"),
+        ("pop3d", "log-in"),
+        ("pop3-session", "stay"),
+    ];
+    let mut house = House::start_with(&behaviours, &[], &[("pop3.max_sessions", "1")]);
+    house.await_event("pop3d", "session said");
+    house.await_event("pop3d", "answer SessionRefused");
+    assert!(
+        house.log().contains("1 sessions run already"),
+        "{}",
+        house.log()
+    );
+    house.behave("pop3d", "");
+    house.reload();
+    house.await_count("pop3d", "ready", 2);
+    house.await_event("pop3d", "end");
+    assert_eq!(
+        house.count("pop3-session", "drain"),
+        0,
+        "a reload leaves sessions alone"
+    );
+    assert!(house.stop().success(), "{}", house.log());
+    assert_eq!(house.count("pop3-session", "drain"), 1);
+}
+
+#[test]
+fn a_session_never_runs_as_root() {
+    if !sandbox::ids::is_root() {
+        return;
+    }
+    let house = House::start(&[("directory", "confirm-root"), ("pop3d", "log-in")]);
+    house.await_event("pop3d", "answer SessionRefused");
+    assert_eq!(house.count("pop3-session", "start"), 0);
+}
+
+#[test]
+fn a_check_finds_what_cannot_be_run() {
+    let house = House::start(&[]);
+    house.await_all_ready();
+    let (good, said) = house.check(&[]);
+    assert!(good, "{said}");
+    let missing = format!("paths.lib_dir={}", house.path("nowhere").display());
+    let mut faults = vec![
+        (missing.as_str(), "nowhere/smtpd is missing"),
+        ("smtpd.worker=2", "did you mean"),
+        ("smtpd.workers=0", "out of range"),
+    ];
+    if sandbox::ids::is_root() {
+        faults.push(("users.net=nobody-has-this-name", "create it"));
+        faults.push(("users.queue=0", "must not be root"));
+    }
+    for (assignment, expected) in faults {
+        let (good, said) = house.check(&[assignment]);
+        assert!(!good && said.contains(expected), "{assignment}: {said}");
+    }
+    assert_eq!(house.count("smtpd", "start"), 1);
+}
+
+#[test]
 fn the_service_manager_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
@@ -261,6 +322,7 @@ fn the_service_manager_is_told() {
             ("NOTIFY_SOCKET", path.to_str().unwrap()),
             ("WATCHDOG_USEC", "600000000"),
         ],
+        &[],
     );
     assert_eq!(next(), "READY=1\n");
     house.reload();
