@@ -55,14 +55,8 @@ pub(crate) fn refused(facts: &Facts<'_>, report: &Report) {
             to = to.as_ref().map(display),
             reply = report.reply.as_str(),
         ),
-        Subject::Sender | Subject::Message => event!(
-            MAIL_REFUSED,
-            session = %facts.session,
-            client = %facts.client,
-            helo = facts.helo.map(display),
-            from = facts.reverse_path.map(display),
-            reply = report.reply.as_str(),
-        ),
+        Subject::Sender(from) => mail_refused(facts, from.as_ref(), &report.reply),
+        Subject::Message(from) => mail_refused(facts, Some(from), &report.reply),
         Subject::Command(verb) => event!(
             COMMAND_REFUSED,
             session = %facts.session,
@@ -72,6 +66,17 @@ pub(crate) fn refused(facts: &Facts<'_>, report: &Report) {
         ),
         Subject::Session => cut(facts, &report.reply),
     }
+}
+
+fn mail_refused(facts: &Facts<'_>, from: Option<&ReversePath>, reply: &str) {
+    event!(
+        MAIL_REFUSED,
+        session = %facts.session,
+        client = %facts.client,
+        helo = facts.helo.map(display),
+        from = from.map(display),
+        reply = reply,
+    );
 }
 
 pub(crate) fn ended(facts: &Facts<'_>, why: Ending) {

@@ -96,8 +96,12 @@ pub enum NotStored {
 impl Session {
     /// Brings the answer to the last [`super::Step::Ask`].
     pub fn answer(&mut self, answer: Answer, replies: &mut Vec<u8>) {
-        let Phase::Asked(asked) = std::mem::replace(&mut self.phase, Phase::Commands) else {
-            return;
+        let asked = match std::mem::replace(&mut self.phase, Phase::Commands) {
+            Phase::Asked(asked) => asked,
+            other => {
+                self.phase = other;
+                return;
+            }
         };
         match (asked, answer) {
             (Asked::Recipient(recipient), Answer::Recipient(verdict)) => {
@@ -152,10 +156,13 @@ impl Session {
 
     /// Tells what became of the last [`super::Step::Store`]: only a message that is on disk has a queue id.
     pub fn stored(&mut self, outcome: Result<QueueId, NotStored>, replies: &mut Vec<u8>) {
-        if !matches!(self.phase, Phase::Storing) {
-            return;
-        }
-        self.phase = Phase::Commands;
+        let from = match std::mem::replace(&mut self.phase, Phase::Commands) {
+            Phase::Storing(from) => from,
+            other => {
+                self.phase = other;
+                return;
+            }
+        };
         match outcome {
             Ok(id) => {
                 self.counters.errors = 0;
@@ -163,7 +170,8 @@ impl Session {
                 replies::queued(id).write(replies);
             }
             Err(why) => {
-                self.refuse(Subject::Message, replies::not_stored(why), replies);
+                let subject = Subject::Message(*from);
+                self.refuse(subject, replies::not_stored(why), replies);
             }
         }
     }

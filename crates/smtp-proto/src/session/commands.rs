@@ -55,7 +55,8 @@ impl Session {
 
     fn mail(&mut self, mail: MailCommand, replies: &mut Vec<u8>) -> Option<Step> {
         if let Some(reply) = self.refuse_mail(&mail) {
-            return self.refuse(Subject::Sender, reply, replies);
+            let subject = Subject::Sender(Some(mail.reverse_path));
+            return self.refuse(subject, reply, replies);
         }
         self.counters.transactions += 1;
         self.transaction = Some(Box::new(Transaction::new(mail)));

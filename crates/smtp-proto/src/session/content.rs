@@ -110,11 +110,12 @@ impl Session {
         let transaction = self.transaction.take()?;
         if let Some(reply) = transaction.refusal(&self.server.settings) {
             self.phase = Phase::Commands;
-            self.refuse(Subject::Message, reply, replies);
+            let subject = Subject::Message(transaction.mail.reverse_path);
+            self.refuse(subject, reply, replies);
             self.end_if_hopeless(replies);
             return None;
         }
-        self.phase = Phase::Storing;
+        self.phase = Phase::Storing(Box::new(transaction.mail.reverse_path.clone()));
         Some(Step::Store(Box::new(transaction.into_envelope())))
     }
 }

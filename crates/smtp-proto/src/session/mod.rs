@@ -14,7 +14,7 @@ mod transaction;
 
 use std::sync::Arc;
 
-use mail_types::{Address, Envelope, Recipient};
+use mail_types::{Address, Envelope, Recipient, ReversePath};
 
 use crate::command::{CommandError, Verb, parse_command};
 use crate::content::ContentDecoder;
@@ -65,10 +65,10 @@ pub struct Report {
 pub enum Subject {
     /// A recipient was refused; `None` when its address was no address, or one of many too many.
     Recipient(Option<Address>),
-    /// MAIL was refused.
-    Sender,
+    /// MAIL was refused; `None` when its address was no address.
+    Sender(Option<ReversePath>),
     /// Content was refused, or could not be stored.
-    Message,
+    Message(ReversePath),
     /// Another command was refused; `None` when it is not known.
     Command(Option<Verb>),
     /// The session was ended by us because of what the peer did.
@@ -129,8 +129,8 @@ enum Phase {
     Chunk { size: u64, left: u64, last: bool },
     /// A chunk that is not wanted; its reply comes behind it.
     RefusedChunk { left: u64, reply: Box<Reply> },
-    /// The content is with the driver.
-    Storing,
+    /// The content is with the driver; from whom it is, for the log.
+    Storing(Box<ReversePath>),
     /// Nothing more is read.
     Closing,
 }
@@ -186,7 +186,7 @@ impl Session {
                 Phase::Data => self.data(input, content, replies),
                 Phase::Chunk { .. } => self.chunk(input, content, replies),
                 Phase::RefusedChunk { .. } => self.refused_chunk(input, replies),
-                Phase::Opening | Phase::Asked(_) | Phase::Storing => Some(Step::NeedInput),
+                Phase::Opening | Phase::Asked(_) | Phase::Storing(_) => Some(Step::NeedInput),
                 Phase::Closing => Some(Step::Close),
             };
             if let Some(step) = step {
@@ -275,7 +275,7 @@ impl Session {
             }
             Err(error) => {
                 let subject = match verb {
-                    Some(Verb::Mail) => Subject::Sender,
+                    Some(Verb::Mail) => Subject::Sender(None),
                     Some(Verb::Rcpt) => Subject::Recipient(None),
                     verb => Subject::Command(verb),
                 };
