@@ -1,3 +1,5 @@
 //! The login half of POP3.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    daemon::main(daemon::Role::Pop3Login, pop3d::run)
+}
