@@ -14,6 +14,7 @@ pub mod ids;
 pub mod landlock;
 pub mod limits;
 pub mod listen;
+pub mod memory;
 pub mod pidlock;
 pub mod process;
 pub mod seccomp;
