@@ -156,31 +156,26 @@ impl Pool {
     ) -> Result<WorkerReply, WorkerFailure> {
         let deadline = Instant::now() + time_limit;
         if key.job == WorkerJob::Commands {
-            // Commands may take long and must not wait for each other: each has a worker of its own.
-            let places = Arc::clone(&self.0.command_places);
-            let start = async {
-                let place = places.acquire_owned().await.map_err(io::Error::other)?;
-                self.start(key, place).await
-            };
-            let running = timeout_at(deadline, start)
-                .await
-                .map_err(|_| WorkerFailure::Busy)??;
-            return self
-                .ask(&running, &mut request, payload, fd, deadline)
-                .await;
+            return self.call_once(key, request, payload, fd, deadline).await;
         }
         let mut attempt = 1;
         loop {
             let turn = Turn::take(self, key);
             let worker = timeout_at(deadline, turn.worker()).await;
             let running = worker.map_err(|_| WorkerFailure::Busy)??;
-            let answer = self
-                .ask(&running, &mut request, payload.clone(), fd, deadline)
-                .await;
+            let answer = ask(&running, &mut request, payload.clone(), fd, deadline).await;
             let Err(WorkerFailure::Lost(error)) = &answer else {
                 return answer;
             };
+            let late = matches!(error, CallError::TimedOut);
+            if late && matches!(request, WorkerRequest::Usage(_)) {
+                // It is busy with deliveries, which are worth more than this answer.
+                return answer;
+            }
             turn.discard();
+            if late {
+                self.kill(running.process);
+            }
             let begun = !matches!(error, CallError::Unavailable { .. });
             if begun || attempt == ATTEMPTS {
                 return answer;
@@ -189,34 +184,28 @@ impl Pool {
         }
     }
 
-    /// One request to one worker; one that does not answer in time is ended.
-    async fn ask(
+    /// Commands may take long and must not wait for each other: each has a worker of its own.
+    async fn call_once(
         &self,
-        running: &Running,
-        request: &mut WorkerRequest,
+        key: &WorkerKey,
+        mut request: WorkerRequest,
         payload: Bytes,
         fd: Option<&OwnedFd>,
         deadline: Instant,
     ) -> Result<WorkerReply, WorkerFailure> {
-        let fds = fd
-            .map(OwnedFd::try_clone)
-            .transpose()?
-            .into_iter()
-            .collect();
-        let left = deadline.saturating_duration_since(Instant::now());
-        if let WorkerRequest::Deliver(parcel) = request {
-            // The worker is to end a command itself, and tell of it, before it is ended.
-            parcel.time_limit = left * 9 / 10;
+        let places = Arc::clone(&self.0.command_places);
+        let start = async {
+            let place = places.acquire_owned().await.map_err(io::Error::other)?;
+            self.start(key, place).await
+        };
+        let running = timeout_at(deadline, start)
+            .await
+            .map_err(|_| WorkerFailure::Busy)??;
+        let answer = ask(&running, &mut request, payload, fd, deadline).await;
+        if answer.is_err() {
+            self.kill(running.process);
         }
-        match running.caller.call(request, payload, fds, left).await {
-            Ok(frame) => Ok(frame.message),
-            Err(error) => {
-                if matches!(error, CallError::TimedOut) {
-                    self.kill(running.process);
-                }
-                Err(error.into())
-            }
-        }
+        answer
     }
 
     async fn start(
@@ -272,6 +261,31 @@ impl Pool {
             workers.remove(&key);
         }
     }
+}
+
+/// One request to one worker.
+async fn ask(
+    running: &Running,
+    request: &mut WorkerRequest,
+    payload: Bytes,
+    fd: Option<&OwnedFd>,
+    deadline: Instant,
+) -> Result<WorkerReply, WorkerFailure> {
+    let fds = fd
+        .map(OwnedFd::try_clone)
+        .transpose()?
+        .into_iter()
+        .collect();
+    let left = deadline.saturating_duration_since(Instant::now());
+    if let WorkerRequest::Deliver(parcel) = request {
+        // The worker is to end a command itself, and tell of it, before it is ended.
+        parcel.time_limit = left * 9 / 10;
+    }
+    Ok(running
+        .caller
+        .call(request, payload, fds, left)
+        .await?
+        .message)
 }
 
 /// Counts one who waits, for as long as it exists.

@@ -79,9 +79,25 @@ fn deliverer(service: &Service) -> Result<Deliverer, Error> {
         stale_after: settings.stale_lock_time,
     };
     let sync = SyncOptions {
-        whole_file_system: settings.sync_file_system,
+        whole_file_system: settings.sync_file_system && syncfs_tells_of_failures(),
     };
     Ok(Deliverer::new(host.as_ascii(), lock, sync))
+}
+
+/// Before Linux 5.8 `syncfs` did not say when writing had failed. An unknown kernel is taken for an old one.
+fn syncfs_tells_of_failures() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    is_at_least_5_8(&release)
+}
+
+fn is_at_least_5_8(release: &str) -> bool {
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (5, 8),
+        _ => false,
+    }
 }
 
 fn full(service: &Service) -> FullMailbox {
@@ -143,6 +159,14 @@ fn wait(connection: &PollConnection<Worker>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kernels_are_told_apart() {
+        let new = ["5.8.0", "6.1.0-13-amd64\n", "5.10.0", "10.0"];
+        let old = ["5.7.19", "4.18.0-553.el8", "", "x.y"];
+        assert!(new.into_iter().all(is_at_least_5_8));
+        assert!(!old.into_iter().any(is_at_least_5_8));
+    }
 
     #[test]
     fn the_jail_is_the_nearest_folder_that_is_there() {
