@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use config::Config;
-use directory::{MailboxFormat, PasswordHash, Scheme, User, UsersFile, show_size};
+use directory::{MailboxFormat, PasswordHash, Scheme, Sources, User, UsersFile, show_size};
 use mail_types::{Address, AddressHost};
+use routing::Domains;
 
 use crate::password;
 use crate::{Failure, load_config};
@@ -34,6 +35,9 @@ pub enum UserCommand {
     },
     /// List the users with quota and mailbox.
     List,
+    /// Check the files of users and aliases: every error with its line, and what cannot be meant. Exit code 1
+    /// if there is an error.
+    Check,
 }
 
 /// Where a password comes from.
@@ -91,19 +95,26 @@ fn parse_address(text: &str) -> Result<Address, String> {
 /// The configuration or the users file is faulty, the edit is not possible, or the output cannot be written.
 pub fn run(command: &UserCommand, file: &Path, out: &mut impl Write) -> Result<(), Failure> {
     let config = load_config(file)?;
-    let Some(path) = &config.directory.users_file else {
-        return fail("directory.users_file is empty: this site has no virtual users");
-    };
-    let users = UsersFile::new(path, new_file_group(&config)?);
     match command {
-        UserCommand::Add(add) => run_add(add, &config, &users, out),
+        UserCommand::Add(add) => run_add(add, &config, &users_file(&config)?, out),
         UserCommand::Passwd { user, password } => {
-            let address = address_of(user, &config)?;
+            let (users, address) = (users_file(&config)?, address_of(user, &config)?);
             users.find(&address).map_err(failed)?;
             users.set_hash(&address, hash(*password)?).map_err(failed)
         }
-        UserCommand::Del { user } => users.remove(&address_of(user, &config)?).map_err(failed),
-        UserCommand::List => list(&config, &users, out),
+        UserCommand::Del { user } => {
+            let address = address_of(user, &config)?;
+            users_file(&config)?.remove(&address).map_err(failed)
+        }
+        UserCommand::List => list(&config, &users_file(&config)?, out),
+        UserCommand::Check => check(&config, out),
+    }
+}
+
+fn users_file(config: &Config) -> Result<UsersFile, Failure> {
+    match &config.directory.users_file {
+        Some(path) => Ok(UsersFile::new(path, new_file_group(config)?)),
+        None => fail("directory.users_file is empty: this site has no virtual users"),
     }
 }
 
@@ -136,6 +147,39 @@ fn run_add(
     users.check_new(&user).map_err(failed)?;
     user.hash = hash(add.password)?;
     users.add(&user).map_err(failed)
+}
+
+/// What directory would say of the tables.
+fn check(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
+    let settings = &config.directory;
+    let local = config
+        .domains
+        .local
+        .iter()
+        .cloned()
+        .map(AddressHost::Domain);
+    let (errors, odd) = directory::check(Sources {
+        users_file: settings.users_file.clone(),
+        aliases_file: settings.aliases_file.clone(),
+        include_folders: settings.include_folders.clone(),
+        domains: Domains::new(local.collect(), config.domains.relay.clone()),
+        delimiters: settings.recipient_delimiter.clone(),
+        ..Sources::default()
+    });
+    for problem in &odd {
+        writeln!(out, "{problem}")?;
+    }
+    if errors.is_empty() {
+        let note = if odd.is_empty() {
+            "no faults"
+        } else {
+            "no errors"
+        };
+        writeln!(out, "users and aliases: {note}")?;
+        return Ok(());
+    }
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    fail(lines.join("\n"))
 }
 
 fn list(config: &Config, users: &UsersFile, out: &mut impl Write) -> Result<(), Failure> {

@@ -99,6 +99,34 @@ fn what_cannot_be_done_is_said() {
 }
 
 #[test]
+fn both_files_are_checked() {
+    let site = Site::new("");
+    let path = |name: &str| site.dir.path().join(name);
+    let settings = std::fs::read_to_string(path("posthouse.toml")).unwrap();
+    let aliases = format!("{settings}aliases_file = {:?}\n", path("aliases"));
+    std::fs::write(path("posthouse.toml"), aliases).unwrap();
+    let folder = format!("{}/", site.dir.path().display());
+    let shown = |text: String| text.replace(&folder, "");
+
+    let error = shown(site.run("check").unwrap_err());
+    let lines: Vec<_> = error.lines().collect();
+    assert_eq!(lines.len(), 2, "{error}");
+    assert!(lines[0].starts_with("users: there is no such file: \"posthouse user add\" makes it"));
+
+    site.run("add alice --no-password").unwrap();
+    std::fs::write(path("aliases"), "info: alice\n").unwrap();
+    let odd = shown(site.run("check").unwrap());
+    assert!(
+        odd.starts_with("aliases: nobody is postmaster of example.org"),
+        "{odd}"
+    );
+    std::fs::write(path("aliases"), "postmaster: alice\n").unwrap();
+    assert_eq!(site.run("check").unwrap(), "users and aliases: no faults\n");
+    std::fs::write(path("aliases"), "postmaster alice\n").unwrap();
+    assert!(shown(site.run("check").unwrap_err()).starts_with("aliases:1: there is no colon"));
+}
+
+#[test]
 fn a_site_may_have_no_users_file() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("posthouse.toml");

@@ -43,6 +43,26 @@ pub struct Sources {
     pub system: Option<SystemSource>,
 }
 
+/// No files and no domains, and the limits of the default configuration.
+impl Default for Sources {
+    fn default() -> Self {
+        Self {
+            users_file: None,
+            aliases_file: None,
+            include_folders: Vec::new(),
+            domains: Domains::default(),
+            delimiters: "+".to_owned(),
+            mail_root: PathBuf::from("/"),
+            default_quota: 0,
+            limits: Limits {
+                targets: 10_000,
+                depth: 50,
+            },
+            system: None,
+        }
+    }
+}
+
 /// Where system users come from.
 #[derive(Clone, Debug)]
 pub struct SystemSource {
