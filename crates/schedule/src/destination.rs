@@ -105,6 +105,11 @@ impl<D> Lane<D> {
         self.dead_until.filter(|&until| now < until)
     }
 
+    /// Its pause is over: the next lease is a probe.
+    pub(crate) fn revive(&mut self) {
+        self.dead_until = None;
+    }
+
     /// Learns from a lease that ended; true when the destination died of it.
     pub(crate) fn learn(&mut self, health: Health, now: Timestamp, policy: &Policy) -> bool {
         match health {

@@ -33,6 +33,10 @@ mod limits;
 mod message;
 mod policy;
 mod scheduler;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
 mod turns;
 
 pub use destination::{Destination, Health};

@@ -135,6 +135,11 @@ where
         }
     }
 
+    /// No destination is taken for dead any more: an administrator wants all of them tried now.
+    pub fn revive(&mut self) {
+        self.lanes.values_mut().for_each(Lane::revive);
+    }
+
     fn forget_lane(&mut self, lane_id: LaneId) {
         let Some(lane) = self.lanes.remove(&lane_id) else {
             return;

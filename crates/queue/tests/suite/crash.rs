@@ -77,7 +77,7 @@ fn say(line: &str) {
 /// Every fourth message has its content in a spool file.
 fn submit(fixture: &Fixture, number: usize) -> Command {
     let mut message = message(1 + number % 3, vec![b'm'; 10 + number % 5000]);
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         let opened = fixture.call(Command::OpenSpool { expected: 0 });
         let Ok(Done::Spool { spool, mut file }) = opened else {
             panic!("{opened:?}");
@@ -93,7 +93,7 @@ fn submit(fixture: &Fixture, number: usize) -> Command {
 
 /// Ends all recipients; one in three with a report in the same transaction.
 fn remove(id: QueueId) -> Command {
-    let reports: Vec<NewMessage> = (id.0 % 3 == 0)
+    let reports: Vec<NewMessage> = id.0.is_multiple_of(3)
         .then(|| message(1, "report"))
         .into_iter()
         .collect();
