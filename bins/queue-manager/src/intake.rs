@@ -117,7 +117,9 @@ impl Door {
             .filter(|_| envelope.recipients.len() <= FRESH_RECIPIENTS)
             .and_then(|content| {
                 Some(Fresh {
-                    place: self.admission.admit(content.len())?,
+                    place: self
+                        .admission
+                        .admit(envelope.recipients.len(), content.len())?,
                     envelope: envelope.clone(),
                     content: content.clone(),
                 })

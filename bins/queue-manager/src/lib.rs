@@ -24,7 +24,7 @@ mod sink;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use daemon::{Drain, Service};
 use ipc::Client;
@@ -96,23 +96,34 @@ pub async fn serve(
     let (inbox, mut inputs) = unbounded_channel();
     let backlog = Arc::new(AtomicBool::new(false));
     let sink = Sink::new(inbox.clone(), Arc::clone(&backlog));
+    let begun = Instant::now();
     let store = Arc::new(Queue::open(
         &settings.queue_directory,
         settings.store.clone(),
         move |events| sink.take(events),
     )?);
+    let reader = store.reader()?;
+    log::opened(
+        &settings.queue_directory,
+        &reader.counts()?,
+        begun.elapsed(),
+    );
     let server = Server {
         access: Arc::new(settings.access.clone()),
         door: Door {
             queue: Arc::clone(&store),
-            admission: Admission::new(settings.limits.max_messages, settings.content_memory),
+            admission: Admission::new(
+                settings.limits.max_messages,
+                settings.limits.max_recipients,
+                settings.content_memory,
+            ),
             hold_new: settings.hold_new,
             drain: drain.clone(),
         },
         inbox: inbox.clone(),
     };
     let mut manager = Manager::new(Parts {
-        reader: store.reader()?,
+        reader,
         store: Arc::clone(&store),
         time_zone,
         directory: Client::new(&settings.directory_socket),

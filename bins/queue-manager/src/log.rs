@@ -1,12 +1,13 @@
 //! The lines of the log, one function each. No content is ever in them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use ipc::ReceiveError;
 use ipc::protocol::{DeliveryTransport, LeaseId};
 use mail_types::{Address, EnhancedStatus, QueueId, Target, Timestamp};
 use mime::rfc5322_date;
-use queue::{LastReply, StorageError};
+use queue::{Counts, LastReply, StorageError};
 use schedule::Misuse;
 use telemetry::{catalogue, event};
 
@@ -172,6 +173,16 @@ pub(crate) fn not_recorded(queue_id: QueueId, error: &StorageError) {
 
 pub(crate) fn set_aside(queue_id: QueueId, why: &str) {
     event!(catalogue::MESSAGE_CORRUPT, queue_id = %queue_id, reason = why);
+}
+
+pub(crate) fn opened(path: &Path, counts: &Counts, took: Duration) {
+    let messages = counts.incoming + counts.deferred + counts.hold + counts.corrupt;
+    event!(
+        catalogue::QUEUE_OPENED,
+        path = %path.display(),
+        messages = messages,
+        duration_ms = millis(took)
+    );
 }
 
 pub(crate) fn turned_away(error: &StorageError) {

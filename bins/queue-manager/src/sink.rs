@@ -39,6 +39,9 @@ pub struct AdministerTag {
     pub(crate) id: u32,
     pub(crate) uid: u32,
     pub(crate) action: Action,
+    /// The one message that was named, when it was one.
+    pub(crate) only: Option<QueueId>,
+    /// What was named, in words.
     pub(crate) selection: String,
 }
 

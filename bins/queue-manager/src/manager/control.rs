@@ -200,6 +200,10 @@ impl Manager {
             id: asker.id,
             uid: asker.uid,
             action,
+            only: match selection {
+                queue::Selection::Messages(ref ids) if ids.len() == 1 => ids.first().copied(),
+                _ => None,
+            },
             selection: name,
         };
         let command = Command::Administer { action, selection };
@@ -232,8 +236,7 @@ impl Manager {
             Err(error) => failed(&error),
         };
         if reply != QueueControlReply::NotFound {
-            self.withdraw_moved(now);
-            self.loader.restart();
+            self.catch_up(tag, now);
         }
         let asker = Asker {
             sender: tag.sender.clone(),
@@ -243,24 +246,20 @@ impl Manager {
         asker.answer(&reply);
     }
 
-    /// Withdraws the active messages that are on hold or gone on disk.
-    fn withdraw_moved(&mut self, now: Timestamp) {
-        for queue_id in self.active_page(None, usize::MAX) {
-            let moved = match self.reader.message(queue_id) {
-                Ok(Some(stored)) => !matches!(
-                    stored.state,
-                    queue::MessageState::Incoming | queue::MessageState::Deferred
-                ),
-                Ok(None) => true,
-                Err(error) => {
-                    log::read_failed(&error);
-                    true
+    /// Brings memory up to what was done on disk. Active messages that may have been moved are withdrawn: what is
+    /// leased comes to its end, what was not moved is read again.
+    fn catch_up(&mut self, tag: &AdministerTag, now: Timestamp) {
+        match (tag.action, tag.only) {
+            (Action::Release, _) => {}
+            (Action::Flush, _) => self.scheduler.revive(),
+            (Action::Hold | Action::Delete, Some(queue_id)) => self.withdraw(queue_id, now),
+            (Action::Hold | Action::Delete, None) => {
+                for queue_id in self.active_page(None, usize::MAX) {
+                    self.withdraw(queue_id, now);
                 }
-            };
-            if moved {
-                self.withdraw(queue_id, now);
             }
         }
+        self.loader.restart();
     }
 }
 

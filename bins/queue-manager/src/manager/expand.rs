@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use ipc::Client;
 use ipc::protocol::{
     DeliveryTransport, Expansion, ExpansionLeaf, ExpansionReply, ExpansionRequest, LeafEnd,
 };
+use ipc::{CallError, Client};
 use mail_types::{Address, EnhancedStatus, QueueId, Target, Timestamp};
 use queue::{LastReply, NewTarget};
 use schedule::Destination;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Duration, Instant};
 
-use super::message::{Ending, Stage};
+use super::message::{Ending, Recipient, Stage};
 use super::{Hop, Input, Manager};
 use crate::log;
 
@@ -24,15 +24,37 @@ const QUESTIONS: usize = 4;
 /// After a question that was not answered, the next is asked after this.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// What the directory says of an address whose answer found no room beside others ("mailing list expansion
+/// problem", RFC 3463 §3.3).
+const TOO_MANY: EnhancedStatus = EnhancedStatus::new(4, 2, 4);
+
 /// What is said of mail for elsewhere.
 const NO_TRANSPORT: &str = "mail transport unavailable: no smtp-out service is configured";
+
+/// One address to ask for.
+struct Question {
+    queue_id: QueueId,
+    number: u64,
+    address: Address,
+    /// It was asked together with others, which did not go well.
+    alone: bool,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// The directory is not there.
+    Unavailable(String),
+    /// It began, perhaps, and did not end: one of the addresses may be more than it can take.
+    Lost(String),
+}
 
 /// The questions that wait, and those under way.
 pub(super) struct Expander {
     directory: Client<Expansion>,
     inbox: UnboundedSender<Input>,
     time_limit: Duration,
-    waiting: VecDeque<(QueueId, u64, Address)>,
+    waiting: VecDeque<Question>,
     under_way: usize,
     not_before: Option<Instant>,
 }
@@ -55,7 +77,26 @@ impl Expander {
 
     /// Asks for a recipient's targets; bounded by the recipients in memory.
     pub(super) fn ask(&mut self, queue_id: QueueId, number: u64, address: Address) {
-        self.waiting.push_back((queue_id, number, address));
+        self.waiting.push_back(Question {
+            queue_id,
+            number,
+            address,
+            alone: false,
+        });
+    }
+
+    fn ask_alone(&mut self, queue_id: QueueId, number: u64, address: Address) {
+        self.waiting.push_front(Question {
+            queue_id,
+            number,
+            address,
+            alone: true,
+        });
+    }
+
+    /// Recipients that wait for an answer.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len() + self.under_way * QUESTION
     }
 
     pub(super) fn next_wake(&self) -> Option<Instant> {
@@ -69,12 +110,13 @@ impl Expander {
         }
         self.not_before = None;
         while self.under_way < QUESTIONS && !self.waiting.is_empty() {
-            let batch = self.waiting.len().min(QUESTION);
+            let together = self.waiting.iter().take_while(|question| !question.alone);
+            let batch = together.take(QUESTION).count().max(1);
             let mut asked = Vec::with_capacity(batch);
             let mut addresses = Vec::with_capacity(batch);
-            for (queue_id, number, address) in self.waiting.drain(..batch) {
-                asked.push((queue_id, number));
-                addresses.push(address);
+            for question in self.waiting.drain(..batch) {
+                asked.push((question.queue_id, question.number));
+                addresses.push(question.address);
             }
             self.under_way += 1;
             tokio::spawn(question(
@@ -100,8 +142,11 @@ async fn question(
         .await;
     let answer = match answer {
         Ok(frame) if frame.message.leaves.len() == asked.len() => Ok(frame.message),
-        Ok(_) => Err("it did not answer for every address".to_owned()),
-        Err(error) => Err(error.to_string()),
+        Ok(_) => Err(Unanswered::Lost(
+            "it did not answer for every address".to_owned(),
+        )),
+        Err(error @ CallError::Lost { .. }) => Err(Unanswered::Lost(error.to_string())),
+        Err(error) => Err(Unanswered::Unavailable(error.to_string())),
     };
     // Without a manager there is nobody to tell.
     let _ = inbox.send(Input::Expanded { asked, answer });
@@ -112,36 +157,52 @@ impl Manager {
     pub(super) fn expanded(
         &mut self,
         asked: Vec<(QueueId, u64)>,
-        answer: Result<ExpansionReply, String>,
+        answer: Result<ExpansionReply, Unanswered>,
         now: Timestamp,
     ) {
         self.expander.under_way -= 1;
-        let mut changed: Vec<QueueId> = Vec::new();
+        let together = asked.len() > 1;
+        let mut changed: Vec<QueueId> = asked.iter().map(|(queue_id, _)| *queue_id).collect();
+        changed.dedup();
         match answer {
             Ok(reply) => {
                 for ((queue_id, number), leaves) in asked.into_iter().zip(reply.leaves) {
-                    self.take_leaves(queue_id, number, leaves, now);
-                    changed.push(queue_id);
+                    self.take_leaves(queue_id, number, leaves, together, now);
                 }
             }
-            Err(reason) => {
+            Err(Unanswered::Lost(reason)) if together => {
+                log::directory_failed(&reason);
+                for (queue_id, number) in asked {
+                    self.ask_again_alone(queue_id, number);
+                }
+            }
+            Err(Unanswered::Lost(reason) | Unanswered::Unavailable(reason)) => {
                 log::directory_failed(&reason);
                 self.expander.not_before = Some(Instant::now() + PAUSE);
                 for (queue_id, number) in asked {
-                    let reply = LastReply {
-                        status: EnhancedStatus::new(4, 3, 0),
-                        text: "the directory of addresses is not available".to_owned(),
-                    };
                     if self.is_expanding(queue_id, number) {
+                        let reply = LastReply {
+                            status: EnhancedStatus::new(4, 3, 0),
+                            text: "the directory of addresses is not available".to_owned(),
+                        };
                         self.defer(queue_id, number, reply, false, now);
                     }
-                    changed.push(queue_id);
                 }
             }
         }
-        changed.dedup();
         for queue_id in changed {
             self.settle(queue_id, now);
+        }
+    }
+
+    fn ask_again_alone(&mut self, queue_id: QueueId, number: u64) {
+        if !self.is_expanding(queue_id, number) {
+            return;
+        }
+        let message = self.messages.get(&queue_id);
+        let recipient = message.and_then(|message| message.recipients.get(&number));
+        if let Some(address) = recipient.map(|recipient| recipient.accepted_as.clone()) {
+            self.expander.ask_alone(queue_id, number, address);
         }
     }
 
@@ -161,6 +222,7 @@ impl Manager {
         queue_id: QueueId,
         number: u64,
         leaves: Vec<ExpansionLeaf>,
+        together: bool,
         now: Timestamp,
     ) {
         if !self.is_expanding(queue_id, number) {
@@ -169,9 +231,13 @@ impl Manager {
         match Leaves::sort(leaves) {
             Leaves::One(target) => {
                 self.with_recipient(queue_id, number, |recipient| {
-                    recipient.target = Some(target)
+                    recipient.target = Some(target);
+                    recipient.stage = Stage::Ready;
                 });
-                self.ready(queue_id, vec![number], now);
+            }
+            // There was no room for it in an answer for many.
+            Leaves::Deferred(reply) if together && reply.status == TOO_MANY => {
+                self.ask_again_alone(queue_id, number);
             }
             Leaves::Deferred(reply) => self.defer(queue_id, number, reply, false, now),
             Leaves::Failed(reply) => self.fail(queue_id, number, reply, now),
@@ -186,62 +252,73 @@ impl Manager {
         }
     }
 
-    /// Lines up recipients whose target is known. A second one for the same target is merged into the first,
-    /// as the store does with those from an expansion.
-    pub(super) fn ready(&mut self, queue_id: QueueId, numbers: Vec<u64>, now: Timestamp) {
-        let mut lined_up = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            let Some(message) = self.messages.get_mut(&queue_id) else {
-                return;
-            };
-            let merged = message.recipients.len() > 1 && message.has_twin_of(number);
-            let Some(recipient) = message.recipients.get_mut(&number) else {
-                continue;
-            };
-            let Some(target) = recipient.target.clone() else {
-                continue;
-            };
-            if merged {
-                log::merged(queue_id, &recipient.accepted_as, &target);
-                recipient.end(Ending::Merged);
-            } else if matches!(target, Target::Remote(_)) {
-                let reply = LastReply {
-                    status: EnhancedStatus::new(4, 3, 5),
-                    text: NO_TRANSPORT.to_owned(),
-                };
-                self.defer(queue_id, number, reply, true, now);
-            } else {
-                recipient.stage = Stage::Waiting;
-                let next_hop = Hop {
-                    target,
-                    owner: recipient.owner.clone(),
-                };
-                let transport = DeliveryTransport::Local;
-                lined_up.push((
-                    number,
-                    Destination {
-                        transport,
-                        next_hop,
-                    },
-                ));
-            }
-        }
+    /// Lines up recipients whose target is known, as many as the scheduler has room for; of each message it
+    /// always takes one, so the others follow when that one has ended.
+    ///
+    /// A second recipient for the same target is merged into the first, as the store does with those from an
+    /// expansion.
+    pub(super) fn line_up(&mut self, queue_id: QueueId, now: Timestamp) {
+        let room = self.scheduler.recipients_room(queue_id);
+        let Some(message) = self.messages.get(&queue_id) else {
+            return;
+        };
+        let ready = |(_, recipient): &(&u64, &Recipient)| matches!(recipient.stage, Stage::Ready);
+        let ready = message.recipients.iter().filter(ready);
+        let numbers: Vec<u64> = ready.map(|(number, _)| *number).take(room).collect();
+        let lined_up: Vec<_> = numbers
+            .into_iter()
+            .filter_map(|number| Some((number, self.place(queue_id, number, now)?)))
+            .collect();
         if lined_up.is_empty() {
             return;
         }
-        let complete = self
-            .messages
-            .get(&queue_id)
-            .is_some_and(|message| message.read_all);
+        let complete = self.messages.get(&queue_id).is_some_and(|m| m.read_all);
         let added = self
             .scheduler
             .add_recipients(queue_id, lined_up, complete, now);
         if let Err(misuse) = added {
+            // The store knows all of it: begin anew from there.
             log::misuse(queue_id, &misuse);
             self.withdraw(queue_id, now);
             self.loader.restart();
         }
         self.take_postponed(now);
+    }
+
+    /// Where a ready recipient lines up; `None` if it has come to an end instead.
+    fn place(
+        &mut self,
+        queue_id: QueueId,
+        number: u64,
+        now: Timestamp,
+    ) -> Option<Destination<DeliveryTransport, Hop>> {
+        let message = self.messages.get_mut(&queue_id)?;
+        let merged = message.recipients.len() > 1 && message.has_twin_of(number);
+        let recipient = message.recipients.get_mut(&number)?;
+        let target = recipient.target.clone()?;
+        if merged {
+            log::merged(queue_id, &recipient.accepted_as, &target);
+            recipient.end(Ending::Merged);
+            return None;
+        }
+        if matches!(target, Target::Remote(_)) {
+            let reply = LastReply {
+                status: EnhancedStatus::new(4, 3, 5),
+                text: NO_TRANSPORT.to_owned(),
+            };
+            self.defer(queue_id, number, reply, true, now);
+            return None;
+        }
+        recipient.stage = Stage::Waiting;
+        let next_hop = Hop {
+            target,
+            owner: recipient.owner.clone(),
+        };
+        let transport = DeliveryTransport::Local;
+        Some(Destination {
+            transport,
+            next_hop,
+        })
     }
 }
 

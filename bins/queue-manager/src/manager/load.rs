@@ -254,7 +254,15 @@ impl Manager {
         let Some(message) = self.messages.get_mut(&queue_id) else {
             return;
         };
-        let limit = room.saturating_sub(message.open()).min(RECIPIENT_PAGE);
+        let room = room.saturating_sub(message.outside());
+        let asked = self.expander.waiting();
+        let few = self.settings.limits.max_recipients / 4;
+        let limit = match (asked < few, message.open()) {
+            (true, _) => room.min(RECIPIENT_PAGE),
+            // Much is outside of the scheduler's account: only what every message may always have.
+            (false, 0) => 1,
+            (false, _) => 0,
+        };
         if limit == 0 || message.read_all || message.withdrawn {
             return;
         }
@@ -276,20 +284,14 @@ impl Manager {
         };
         message.read_all = recipients.len() < limit;
         message.read_to = recipients.last().map(|r| r.number).or(message.read_to);
-        let mut ready = Vec::new();
         for stored in recipients {
             let number = stored.number;
             let recipient = Recipient::of(stored);
-            if recipient.stage.is_open() {
-                if recipient.target.is_some() {
-                    ready.push(number);
-                } else {
-                    let address = recipient.accepted_as.clone();
-                    self.expander.ask(queue_id, number, address);
-                }
+            if matches!(recipient.stage, Stage::Expanding) {
+                let address = recipient.accepted_as.clone();
+                self.expander.ask(queue_id, number, address);
             }
             message.recipients.insert(number, recipient);
         }
-        self.ready(queue_id, ready, now);
     }
 }

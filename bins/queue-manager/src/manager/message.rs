@@ -3,6 +3,7 @@
 //! | stage | on disk | leaves it by |
 //! |---|---|---|
 //! | expanding | pending | the directory's answer |
+//! | ready | pending | room in the scheduler |
 //! | waiting | pending | a lease |
 //! | leased | pending | an outcome, or the lease's end |
 //! | ended | pending | an update |
@@ -91,6 +92,15 @@ impl Message {
         }
     }
 
+    /// Recipients that wait for the directory or for room in the scheduler.
+    pub(crate) fn outside(&self) -> usize {
+        let outside = |stage: &Stage| matches!(stage, Stage::Expanding | Stage::Ready);
+        self.recipients
+            .values()
+            .filter(|recipient| outside(&recipient.stage))
+            .count()
+    }
+
     /// Recipients whose attempt is not over.
     pub(crate) fn open(&self) -> usize {
         self.recipients
@@ -124,6 +134,7 @@ impl Recipient {
             })
         };
         let stage = match stored.state {
+            RecipientState::Pending if stored.target.is_some() => Stage::Ready,
             RecipientState::Pending => Stage::Expanding,
             RecipientState::Delivered => Stage::Owed(Ending::Delivered(
                 stored
@@ -170,6 +181,7 @@ impl Recipient {
 #[derive(Debug)]
 pub(crate) enum Stage {
     Expanding,
+    Ready,
     Waiting,
     Leased,
     Ended(Ending),
@@ -179,7 +191,10 @@ pub(crate) enum Stage {
 
 impl Stage {
     pub(crate) fn is_open(&self) -> bool {
-        matches!(self, Self::Expanding | Self::Waiting | Self::Leased)
+        matches!(
+            self,
+            Self::Expanding | Self::Ready | Self::Waiting | Self::Leased
+        )
     }
 }
 

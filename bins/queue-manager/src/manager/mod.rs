@@ -20,7 +20,7 @@ mod outcome;
 mod report;
 mod settle;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -81,7 +81,7 @@ pub(crate) enum Input {
     /// By the directory, or about it.
     Expanded {
         asked: Vec<(QueueId, u64)>,
-        answer: Result<ExpansionReply, String>,
+        answer: Result<ExpansionReply, expand::Unanswered>,
     },
     /// By an administrator.
     Control {
@@ -129,6 +129,9 @@ pub(crate) struct Manager {
     loader: load::Loader,
     expander: expand::Expander,
     agents: lease::Agents,
+    /// Messages that something happened to, while one is being settled.
+    unsettled: VecDeque<QueueId>,
+    settling: bool,
     /// Messages to settle again, and when: the store did not take or give what was needed.
     retries: BTreeSet<(Instant, QueueId)>,
     reports_made: u64,
@@ -159,6 +162,8 @@ impl Manager {
             loader: load::Loader::new(parts.backlog),
             expander: expand::Expander::new(parts.directory, parts.inbox, settings.directory_time),
             agents: lease::Agents::new(Instant::now()),
+            unsettled: VecDeque::new(),
+            settling: false,
             retries: BTreeSet::new(),
             reports_made: 0,
             settings,

@@ -38,13 +38,14 @@ pub(super) struct Line {
 }
 
 impl Manager {
-    /// The line of a recipient in a report, if anybody is to be told.
+    /// The line of a recipient in a report, if anybody is to be told; `ended` is when, if that is known.
     pub(super) fn line(
         &self,
         queue_id: QueueId,
         message: &Message,
         recipient: &Recipient,
         ending: &Ending,
+        ended: Option<Timestamp>,
     ) -> Option<Line> {
         let (action, status, text) = match ending {
             Ending::Delivered(text) => (Action::Delivered, DELIVERED, text),
@@ -68,7 +69,10 @@ impl Manager {
         Some(Line {
             to,
             origin,
-            recipient: described(recipient, action, status, text.clone()),
+            recipient: ReportRecipient {
+                last_attempt: ended,
+                ..described(recipient, action, status, text.clone())
+            },
         })
     }
 

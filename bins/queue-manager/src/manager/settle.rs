@@ -19,11 +19,25 @@ impl Manager {
     /// Records what ended, parks the message when all of it has, reads more of it when little is open.
     ///
     /// To be called after anything happened to a message. While an update is on its way nothing is done;
-    /// its end calls again.
+    /// its end calls again. What settling one message does to others waits its turn, so that this does not
+    /// nest.
     pub(super) fn settle(&mut self, queue_id: QueueId, now: Timestamp) {
+        self.unsettled.push_back(queue_id);
+        if self.settling {
+            return;
+        }
+        self.settling = true;
+        while let Some(queue_id) = self.unsettled.pop_front() {
+            self.settle_one(queue_id, now);
+        }
+        self.settling = false;
+    }
+
+    fn settle_one(&mut self, queue_id: QueueId, now: Timestamp) {
         if self.wants_more(queue_id) {
             self.load_recipients(queue_id, now);
         }
+        self.line_up(queue_id, now);
         let Some(message) = self.messages.get(&queue_id) else {
             return;
         };
@@ -69,10 +83,12 @@ impl Manager {
                         message,
                         recipient,
                         &Ending::Failed(failure.clone()),
+                        Some(now),
                     )
                 }));
             }
-            let line = self.line(queue_id, message, recipient, ending);
+            let ended = (!is_owed).then_some(now);
+            let line = self.line(queue_id, message, recipient, ending, ended);
             let fate = match line {
                 Some(_) if !reporting && is_owed => continue,
                 Some(_) if !reporting => owed(ending, now),
@@ -102,6 +118,8 @@ impl Manager {
                 };
                 self.send_update(queue_id, update);
             }
+            // It is being set aside as it is; what ended is attempted again if it is ever released.
+            Err(StorageError::Corrupt { .. }) => self.forget(queue_id),
             Err(error) => {
                 log::read_failed(&error);
                 self.retry_later(queue_id);
@@ -198,9 +216,12 @@ impl Manager {
             return;
         };
         message.withdrawn = true;
-        message
-            .recipients
-            .retain(|_, recipient| !matches!(recipient.stage, Stage::Expanding | Stage::Waiting));
+        message.recipients.retain(|_, recipient| {
+            !matches!(
+                recipient.stage,
+                Stage::Expanding | Stage::Ready | Stage::Waiting
+            )
+        });
         self.scheduler.remove(queue_id);
         self.settle(queue_id, now);
     }
