@@ -19,6 +19,7 @@ use crate::clients::Place;
 use crate::clock::Rate;
 use crate::content::{Content, Request};
 use crate::log::{self, Facts};
+use crate::pending::Pending;
 use crate::server::Shared;
 
 /// How much one read takes.
@@ -40,8 +41,7 @@ pub(crate) struct Connection {
     session: Session,
     id: SessionId,
     client: IpAddr,
-    /// Input that could not be used yet: the beginning of a command, or what is behind a question.
-    pending: Vec<u8>,
+    pending: Pending,
     replies: Vec<u8>,
     content: Content,
     began: Instant,
@@ -105,7 +105,7 @@ impl Connection {
             session,
             id: shared.calendar.session_id(),
             client,
-            pending: Vec::new(),
+            pending: Pending::default(),
             replies: Vec::new(),
             content: Content::default(),
             began: now,
@@ -231,14 +231,9 @@ impl Connection {
     }
 
     fn use_pending(&mut self) -> Next {
-        let mut pending = std::mem::take(&mut self.pending);
-        let mut rest = pending.as_slice();
-        let next = self.feed(&mut rest);
-        let used = pending.len() - rest.len();
-        pending.drain(..used);
-        if !pending.is_empty() {
-            self.pending = pending;
-        }
+        let pending = std::mem::take(&mut self.pending);
+        let (pending, next) = pending.offer(|rest| self.feed(rest));
+        self.pending = pending;
         next
     }
 
@@ -259,7 +254,7 @@ impl Connection {
 
     fn use_input(&mut self, input: &[u8], now: Instant) -> Next {
         if !self.pending.is_empty() {
-            self.pending.extend_from_slice(input);
+            self.pending.push(input);
             let next = self.use_pending();
             if self.pending.is_empty() {
                 self.since = now;
@@ -270,7 +265,7 @@ impl Connection {
         let mut rest = input;
         let next = self.feed(&mut rest);
         if !rest.is_empty() {
-            self.pending = rest.to_vec();
+            self.pending.push(rest);
         }
         next
     }

@@ -18,6 +18,7 @@ mod clock;
 mod connection;
 mod content;
 mod log;
+mod pending;
 mod server;
 mod settings;
 mod throttle;

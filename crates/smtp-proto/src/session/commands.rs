@@ -176,6 +176,9 @@ impl Session {
             .content
             .get_or_insert_with(|| ContentDecoder::without_dots(rules));
         decoder.expect(size);
+        if size == 0 && !last {
+            self.counters.without_mail += 1;
+        }
         self.phase = Phase::Chunk {
             size,
             left: size,

@@ -62,7 +62,9 @@ impl Session {
             self.end_content(replies)
         } else {
             self.phase = Phase::Commands;
-            self.say(replies::chunk_received(size), replies)
+            self.say(replies::chunk_received(size), replies);
+            self.end_if_hopeless(replies);
+            None
         };
         step.or(end)
     }

@@ -89,7 +89,7 @@ pub struct Trace<'a> {
     pub sole_recipient: Option<&'a Address>,
     /// The number of the transaction within the session, from 1.
     pub number: u32,
-    /// Octets declared by SIZE or by the first chunk; 0 when not.
+    /// Octets declared by SIZE; 0 when not.
     pub declared_size: u64,
     /// Recipients accepted.
     pub recipients: usize,

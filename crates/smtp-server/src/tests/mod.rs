@@ -204,6 +204,7 @@ async fn silence_and_crowds_are_limited() {
     let mut settings = settings();
     settings.times.idle = Duration::from_millis(80);
     settings.times.data = Duration::from_millis(80);
+    settings.times.command = Duration::from_millis(40);
     settings.connection_limit_per_client = 2;
     let house = House::open(settings, true).await;
     let mut idle = house.client().await;
@@ -217,6 +218,7 @@ async fn silence_and_crowds_are_limited() {
     );
     sending.begin(&["bob@home.example"]).await;
     sending.say("half a line").await;
+    idle.say("NOO").await;
     assert!(
         idle.reply()
             .await

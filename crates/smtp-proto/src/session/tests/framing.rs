@@ -157,6 +157,13 @@ fn refused_chunks_are_consumed() {
         driver.say("xNOOP\r\n"),
         "552 5.3.4 Message too large\r\n250 2.0.0 Ok\r\n"
     );
+    // Empty chunks cost the client nothing, so there is an end to them.
+    driver.say("MAIL FROM:<>\r\nRCPT TO:<alice@home.example>\r\n");
+    driver.session.counters = Counters::default();
+    let replies = driver.say("BDAT 0\r\n".repeat(20));
+    assert!(replies.ends_with("421 4.7.0 Too many commands without a message, closing\r\n"));
+    assert!(driver.closed);
+    let mut driver = Driver::greeted();
     // Without a size nobody knows where the next command begins.
     assert!(driver.say("BDAT x\r\n").starts_with("521 5.5.4"));
     assert!(driver.closed && driver.stored.is_empty());
