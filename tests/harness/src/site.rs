@@ -163,12 +163,12 @@ impl SiteBuilder {
             run_as: self.run_as,
             master: None,
         };
+        site.hand_over()?;
         for (name, password, arguments) in
             accounts.into_iter().chain(std::mem::take(&mut self.users))
         {
             site.add_user(&name, &password, &arguments)?;
         }
-        site.hand_over()?;
         Ok(site)
     }
 
@@ -350,7 +350,7 @@ impl Site {
         };
         match self.run_as {
             Some(uid) => {
-                for name in ["", "users", "aliases", "posthouse.toml"] {
+                for name in ["", "aliases", "posthouse.toml"] {
                     give(name, uid, uid)?;
                 }
                 Ok(())
@@ -358,8 +358,7 @@ impl Site {
             None => {
                 fs::create_dir_all(self.dir.join("mail"))
                     .map_err(cannot("make the mail folder"))?;
-                give("mail", ID_VMAIL, ID_VMAIL)?;
-                give("users", 0, ID_DIRECTORY)
+                give("mail", ID_VMAIL, ID_VMAIL)
             }
         }
     }
@@ -484,7 +483,7 @@ impl Site {
         let _ = master.wait();
     }
 
-    /// The pids of a program by the name it shows in `ps`, such as `smtpd`.
+    /// The pids of a program by the name it shows in `ps`, such as `smtpd` or `local-delivery worker`.
     #[must_use]
     pub fn pids_of(&self, name: &str) -> Vec<Pid> {
         let Some(master) = self.master_pid() else {
@@ -492,17 +491,14 @@ impl Site {
         };
         let mut below = descendants_of(master);
         below.retain(|pid| {
-            let shown = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            let shown = String::from_utf8_lossy(&shown).replace('\0', " ");
-            shown
-                .trim_end()
-                .strip_prefix("posthouse: ")
-                .is_some_and(|rest| {
-                    rest == name
-                        || rest
-                            .strip_prefix(name)
-                            .is_some_and(|more| more.starts_with(' '))
-                })
+            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let title = arguments
+                .split(|&byte| byte == 0)
+                .next()
+                .unwrap_or_default();
+            title
+                .strip_prefix(b"posthouse: ")
+                .is_some_and(|shown| shown == name.as_bytes())
         });
         below
     }
@@ -523,6 +519,9 @@ impl Site {
     pub fn posthouse(&self, arguments: &[&str]) -> Result<Command, SiteError> {
         let mut command = Command::new(program("posthouse").map_err(SiteError::new)?);
         command.arg("--config").arg(&self.config).args(arguments);
+        if let Some(uid) = self.run_as {
+            command.uid(uid).gid(uid);
+        }
         Ok(command)
     }
 

@@ -174,7 +174,7 @@ fn killed_programs_lose_nothing() {
                 "smtpd",
                 "directory",
                 "local-delivery",
-                "local-delivery",
+                "local-delivery worker",
             ];
             let victim = victims[usize::try_from(random(victims.len() as u64)).unwrap()];
             for pid in site.pids_of(victim) {
@@ -393,7 +393,7 @@ fn failing_syncs_and_writes_of_the_queue_lose_nothing() {
 #[test]
 fn failing_syncs_of_the_mailboxes_lose_nothing() {
     failing_calls_lose_nothing(
-        "local-delivery",
+        "local-delivery worker",
         &["inject=fsync,fdatasync,write:error=ENOSPC:when=7+9"],
     );
 }

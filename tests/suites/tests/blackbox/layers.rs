@@ -70,6 +70,7 @@ const OWNERS: &[(&str, &[&str])] = &[
             "harness",
             "mailbox",
             "master",
+            "posthouse",
             "queue",
             "sandbox",
             "suites",

@@ -136,7 +136,7 @@ fn unique_ids_stay_over_sessions_restarts_and_deletes() {
 
 #[test]
 fn a_maildrop_in_use_is_said_to_be() {
-    let site = Site::running().unwrap();
+    let site = site_with_letters(1);
     let _first = login(&site);
     let mut second = Pop3Client::connect(site.pop3()).unwrap();
     second

@@ -67,7 +67,8 @@ fn a_stop_is_clean_and_leaves_nobody_behind() {
         .collect();
     assert!(site.stop().unwrap().success(), "{}", site.log());
     for pid in pids {
-        assert!(kill(pid, None).is_err(), "{pid} is still there");
+        let shown = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        assert!(kill(pid, None).is_err(), "{pid} {shown} is still there");
     }
 }
 
@@ -158,7 +159,9 @@ fn a_program_that_keeps_dying_is_slowed_down_and_the_others_go_on() {
             // It may be gone by itself already.
             let _ = kill(pid, Signal::SIGKILL);
         }
-        site.log().contains("child_delayed service=pop3d").then_some(())
+        site.log()
+            .contains("child_delayed service=pop3d")
+            .then_some(())
     });
     assert!(slowed.is_some(), "{}", site.log());
     send_one(&site);
