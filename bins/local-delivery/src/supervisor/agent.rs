@@ -65,12 +65,12 @@ impl Agent {
 
     /// Delivers until the drain is asked for and what was begun is done.
     pub async fn serve(&self, drain: Drain) {
-        let mut pause = MIN_PAUSE;
+        let (mut pause, mut under_way) = (MIN_PAUSE, JoinSet::new());
         while !drain.is_requested() {
             match ipc::connect::<Delivery>(&self.queue).await {
                 Ok(connection) => {
                     pause = MIN_PAUSE;
-                    self.work(connection, &drain).await;
+                    self.work(connection, &drain, &mut under_way).await;
                 }
                 // It is being restarted: master reports that.
                 Err(_) => {
@@ -82,10 +82,14 @@ impl Agent {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+        while under_way.join_next().await.is_some() {}
     }
 
     /// One connection, to its end or to the drain.
-    async fn work(&self, connection: Queue, drain: &Drain) {
+    ///
+    /// The leases of a connection that has ended have lapsed; what was begun under them goes on all the same,
+    /// as nothing can call it back, but nobody waits for it.
+    async fn work(&self, connection: Queue, drain: &Drain, under_way: &mut JoinSet<()>) {
         let Connection {
             sender,
             mut receiver,
@@ -97,7 +101,6 @@ impl Agent {
         if sender.send(PUSH, &ready).is_err() {
             return;
         }
-        let mut under_way = JoinSet::new();
         loop {
             tokio::select! {
                 frame = receiver.receive() => match frame {
@@ -115,10 +118,11 @@ impl Agent {
                 () = drain.requested() => break,
             }
         }
-        // The leases of a connection that has ended have lapsed; the deliveries go on all the same, as
-        // nothing can call them back. Leases not begun lapse when this connection closes.
-        while under_way.join_next().await.is_some() {}
-        sender.written().await;
+        if drain.is_requested() {
+            // Leases not begun lapse when this connection closes.
+            while under_way.join_next().await.is_some() {}
+            sender.written().await;
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is delivered, under whose rights, and what is said when it cannot be.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -310,5 +310,37 @@ fn a_drain_finishes_what_was_begun() {
         assert_eq!(done, lease);
         assert_eq!(told(&outcomes[0].outcome), "delivered to command");
         assert_eq!(site.stop().await, Ended::Exited(0));
+    });
+}
+
+#[test]
+fn a_spool_of_mboxes_is_written_through_its_group() {
+    const SPOOL_GROUP: u32 = 12_347;
+    if !is_root() {
+        println!("skipped: only root can give a folder to another group");
+        return;
+    }
+    run(async {
+        for (settings, made) in [
+            (format!("mbox_group = {SPOOL_GROUP}"), true),
+            (String::new(), false),
+        ] {
+            let mut site = Site::start(&settings).await;
+            let spool = site.path("spool");
+            std::os::unix::fs::chown(&spool, Some(0), Some(SPOOL_GROUP)).unwrap();
+            fs::set_permissions(&spool, fs::Permissions::from_mode(0o2775)).unwrap();
+            let user = site.user("bob@example.org", "spool/bob", MailboxFormat::Mbox);
+            let outcomes = site.deliver(&[mailbox("bob@example.org")], MESSAGE).await;
+            assert_eq!(user.path.exists(), made, "{outcomes:?}");
+            if made {
+                assert_eq!(told(&outcomes[0].outcome), "delivered to mailbox");
+                assert_eq!(fs::metadata(&user.path).unwrap().uid(), OWNER);
+            } else {
+                assert_eq!(
+                    told(&outcomes[0].outcome),
+                    "4.3.0 mailbox could not be written"
+                );
+            }
+        }
     });
 }

@@ -56,7 +56,7 @@ impl Site {
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let run = folder.path().join("run/ipc");
         fs::create_dir_all(&run).unwrap();
-        for (name, owner) in [("mail", OWNER), ("alias", ALIAS_OWNER)] {
+        for (name, owner) in [("mail", OWNER), ("spool", OWNER), ("alias", ALIAS_OWNER)] {
             let path = folder.path().join(name);
             fs::create_dir(&path).unwrap();
             if is_root() {
@@ -242,7 +242,7 @@ fn start_program(folder: &Path, settings: &str) -> u32 {
          [domains]\nhostname = \"host.example\"\n[users]\ndir = {own}\n\
          [directory]\nmail_root = \"{0}/mail\"\n\
          [log]\nto = \"stderr\"\n\
-         [local_delivery]\nmbox_dir = \"{0}/mail\"\nalias_user = {ALIAS_OWNER}\n{settings}\n",
+         [local_delivery]\nmbox_dir = \"{0}/spool\"\nalias_user = {ALIAS_OWNER}\n{settings}\n",
         folder.display()
     );
     let delivery = sandbox::listen::unix(&folder.join("run/ipc/delivery.sock"), 0o600, None);
