@@ -122,7 +122,8 @@ impl Connection {
     pub(crate) async fn run(mut self) {
         let end = self.serve().await.unwrap_or(End::Failed);
         self.content.discard(&self.shared.backends);
-        log::disconnected(&self.facts(), end, self.tally, self.began.elapsed());
+        let open = self.session.in_transaction();
+        log::disconnected(&self.facts(), end, open, self.tally, self.began.elapsed());
     }
 
     async fn serve(&mut self) -> io::Result<End> {
@@ -178,8 +179,7 @@ impl Connection {
 
     /// Whether something arrived before our greeting; `None` when the client is gone.
     ///
-    /// A new socket can be written to at once, so this costs one turn of the event loop and, for a client that
-    /// waits, no system call.
+    /// A client that waits costs one read that finds nothing.
     async fn early_input(&mut self) -> io::Result<Option<bool>> {
         let ready = self
             .stream
@@ -255,8 +255,10 @@ impl Connection {
     fn use_input(&mut self, input: &[u8], now: Instant) -> Next {
         if !self.pending.is_empty() {
             self.pending.push(input);
+            let before = self.pending.len();
             let next = self.use_pending();
-            if self.pending.is_empty() {
+            // What is left then is the beginning of another command, which has its own time.
+            if self.pending.len() < before {
                 self.since = now;
             }
             return next;

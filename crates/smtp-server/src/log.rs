@@ -98,14 +98,26 @@ fn cut(facts: &Facts<'_>, reason: &str) {
     );
 }
 
-pub(crate) fn disconnected(facts: &Facts<'_>, end: End, tally: Tally, lasted: Duration) {
+/// `open`: within a transaction, which the client will have to begin anew.
+pub(crate) fn disconnected(
+    facts: &Facts<'_>,
+    end: End,
+    open: bool,
+    tally: Tally,
+    lasted: Duration,
+) {
+    match end {
+        End::Gone if open => cut(facts, "client went away within a transaction"),
+        End::Failed if open => cut(facts, "connection failed within a transaction"),
+        _ => {}
+    }
     let reason = match end {
         End::Closed => "closed",
         End::Gone => "client went away",
         End::Failed => "connection failed",
     };
     let duration_ms = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
-    if tally.accepted == 0 && tally.refused == 0 && !tally.hung_up {
+    if tally.accepted == 0 && tally.refused == 0 && !tally.hung_up && !open {
         event!(
             SMTP_WITHOUT_MAIL,
             session = %facts.session,

@@ -13,6 +13,10 @@ impl Pending {
         self.octets.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.octets.len() - self.start
+    }
+
     pub(crate) fn push(&mut self, input: &[u8]) {
         self.octets.drain(..self.start);
         self.start = 0;
