@@ -101,6 +101,8 @@ impl Connection {
 
     /// Serves to the end, and logs that.
     pub async fn serve(mut self) {
+        let port = self.stream.local_addr().ok().map(|address| address.port());
+        log::connected(self.session, self.client, port);
         let end = self.talk().await;
         if !matches!(end, End::LoggedIn | End::Lost) {
             self.close().await;

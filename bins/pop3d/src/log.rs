@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use mail_types::SessionId;
 use telemetry::catalogue::{
-    ACCEPT_FAILED, POP3_DISCONNECTED, POP3_LOGIN_REFUSED, POP3_TURNED_AWAY, SERVICE_UNAVAILABLE,
+    ACCEPT_FAILED, POP3_CONNECTED, POP3_DISCONNECTED, POP3_LOGIN_REFUSED, POP3_TURNED_AWAY,
+    SERVICE_UNAVAILABLE,
 };
 use telemetry::event;
 
@@ -16,6 +17,10 @@ pub(crate) fn accept_failed(reason: &dyn Display) {
 
 pub(crate) fn turned_away(client: IpAddr, reason: &str) {
     event!(POP3_TURNED_AWAY, client = %client, reason = reason);
+}
+
+pub(crate) fn connected(session: SessionId, client: IpAddr, port: Option<u16>) {
+    event!(POP3_CONNECTED, session = %session, client = %client, port = port);
 }
 
 pub(crate) fn disconnected(session: SessionId, client: IpAddr, reason: &str, lasted: Duration) {

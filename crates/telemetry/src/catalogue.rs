@@ -218,7 +218,7 @@ events! {
     // pop3d and pop3-session
 
     /// A client connected.
-    POP3_CONNECTED = "pop3_connected", INFO, [session, client, port];
+    POP3_CONNECTED = "pop3_connected", DEBUG, [session, client, port];
     /// A client was turned away at once.
     POP3_TURNED_AWAY = "pop3_turned_away", WARN, [client, reason];
     /// A client that has not logged in is gone.

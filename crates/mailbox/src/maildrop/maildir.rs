@@ -38,7 +38,14 @@ pub(super) struct MaildirDrop {
 
 impl MaildirDrop {
     pub fn open(location: &Location, notes: &mut Vec<String>) -> Result<Self, OpenError> {
-        let maildir = Maildir::open(&location.path, location.owner)?;
+        let maildir = match Maildir::open(&location.path, location.owner) {
+            Err(error) if error.is_not_found() => {
+                // No Maildir is an empty one; one that lacks a part is not, and gets it.
+                Folder::open(&location.path)?;
+                Maildir::open_or_create(&location.path, location.owner)?
+            }
+            opened => opened?,
+        };
         let lock = SessionLock::of_maildir(&maildir.root, location.owner)?;
         let (scan, header) = load(&maildir, location.owner, notes)?;
         Ok(Self {
@@ -81,11 +88,21 @@ impl MaildirDrop {
             };
             if let Some(file) = open(&self.maildir, &self.scan, entry)? {
                 let stored = size(&self.maildir, &self.scan, entry, &file)?;
-                let octets = entry.wire.unwrap_or(0);
+                let octets = self.octets_now(entry, &file, stored)?;
                 return Ok(Found::Message(MessageReader::whole(file, stored, octets)));
             }
         }
         Ok(Found::Gone)
+    }
+
+    /// The size as listed, unless somebody has changed the file: then what it is now.
+    fn octets_now(&self, entry: &Entry, file: &File, stored: u64) -> Result<u64, MailboxError> {
+        let named = stored_in_name(self.scan.text(entry.name));
+        match entry.wire {
+            Some(wire) if named.is_none_or(|named| named == stored) => Ok(wire),
+            _ => count_wire(file, stored, &mut vec![0; BLOCK])
+                .map_err(|error| failed(&self.maildir, &self.scan, entry, "read", error)),
+        }
     }
 
     pub fn remove(&mut self, indexes: &[u32], notes: &mut Vec<String>) -> Result<(), MailboxError> {

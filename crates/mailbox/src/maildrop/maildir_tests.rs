@@ -309,6 +309,25 @@ fn create(folder: &Path, name: &str) {
 }
 
 #[test]
+fn a_maildir_that_lacks_a_part_is_not_empty() {
+    let place = dovecot_maildir();
+    fs::remove_dir(place.path("tmp")).unwrap();
+    fs::remove_dir(place.path("new")).unwrap();
+    assert_eq!(place.open().count(), 3);
+}
+
+#[test]
+fn a_file_that_was_changed_is_sent_with_its_new_size() {
+    let place = maildir();
+    place.put("new/1.a.h,S=9,W=10", "changed\n\n\n");
+    let mut drop = place.open();
+    let Found::Message(reader) = drop.message(0).unwrap() else {
+        panic!("not found");
+    };
+    assert_eq!(reader.octets(), 13);
+}
+
+#[test]
 fn no_maildir_yet_is_an_empty_maildrop() {
     let mut place = maildir();
     place.location.path = place.path("none");

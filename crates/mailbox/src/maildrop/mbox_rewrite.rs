@@ -14,12 +14,22 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
+use nix::errno::Errno;
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::{Gid, fchown, ftruncate};
 
 use super::mbox::Mbox;
 use super::reader::{BLOCK, read};
 use crate::error::MailboxError;
+
+/// What a new file fails for that the old one does not need.
+const NEEDS: [Errno; 5] = [
+    Errno::ENOSPC,
+    Errno::EDQUOT,
+    Errno::EACCES,
+    Errno::EPERM,
+    Errno::EROFS,
+];
 
 /// Removes ascending ranges from the locked file, and syncs.
 pub(super) fn remove_ranges(
@@ -34,11 +44,16 @@ pub(super) fn remove_ranges(
     if kept.iter().all(|range| range.end <= first.start) {
         return cut(mbox, first.start);
     }
-    if may_replace && replace(mbox, &kept).is_ok() {
-        return Ok(());
+    if !may_replace {
+        return move_down(mbox, &kept);
     }
-    // A full disk, or a group that we may not give: this way needs neither.
-    move_down(mbox, &kept)
+    match replace(mbox, &kept) {
+        // A full disk, or a group that we may not give: the other way needs neither.
+        Err(error) if error.errno().is_some_and(|errno| NEEDS.contains(&errno)) => {
+            move_down(mbox, &kept)
+        }
+        replaced => replaced,
+    }
 }
 
 /// What is not in the ranges, without empty ones.
@@ -63,8 +78,8 @@ fn cut(mbox: &Mbox, size: u64) -> Result<(), MailboxError> {
 fn replace(mbox: &Mbox, kept: &[Range<u64>]) -> Result<(), MailboxError> {
     let mut name = OsString::from(".");
     name.push(&mbox.name);
-    name.push(format!(".posthouse-{}", std::process::id()));
-    // Left over from a process of our number that was killed; the lock says that nobody is at it now.
+    name.push(".posthouse-new");
+    // Left over from a process that was killed: the lock says that nobody is at it now.
     mbox.folder.remove_file(&name)?;
     let new = mbox.folder.create_file(&name)?;
     let replaced = fill(mbox, &new, kept)
