@@ -132,7 +132,10 @@ impl Pool {
 
     fn reap(&self) {
         let mut alive = lock(&self.0.alive);
-        while let Ok(Some((process, end))) = sandbox::process::reap() {
+        while let Ok(Some(process)) = sandbox::process::next_dead() {
+            let Ok(end) = sandbox::process::wait(process) else {
+                return;
+            };
             let user = alive.remove(&process).flatten();
             if !end.is_success() {
                 event!(
