@@ -38,7 +38,8 @@ impl<'a> Attempt<'a> {
                 Some(_) => "local",
                 None => "unknown",
             },
-            attempts: recipient.attempts,
+            // With the one that the line is about.
+            attempts: recipient.attempts.saturating_add(1),
             delay_ms: millis(now.since(facts.accepted)),
             to,
         }

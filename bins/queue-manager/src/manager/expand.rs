@@ -13,7 +13,7 @@ use schedule::Destination;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Duration, Instant};
 
-use super::message::{Ending, Recipient, Stage};
+use super::message::{Ending, FailedMember, Recipient, Stage};
 use super::{Hop, Input, Manager};
 use crate::log;
 
@@ -240,16 +240,35 @@ impl Manager {
                 self.ask_again_alone(queue_id, number);
             }
             Leaves::Deferred(reply) => self.defer(queue_id, number, reply, false, now),
-            Leaves::Failed(reply) => self.fail(queue_id, number, reply, now),
+            Leaves::Failed(member) => {
+                self.with_recipient(queue_id, number, |recipient| recipient.owner = member.owner);
+                self.fail(queue_id, number, member.reply, now);
+            }
             Leaves::Many { targets, failures } => {
-                let count = targets.len();
-                let ending = Ending::Replaced { targets, failures };
-                self.with_recipient(queue_id, number, |recipient| {
-                    log::expanded(queue_id, &recipient.accepted_as, count);
-                    recipient.end(ending);
-                });
+                self.replace(queue_id, number, targets, failures, now);
             }
         }
+    }
+
+    fn replace(
+        &mut self,
+        queue_id: QueueId,
+        number: u64,
+        targets: Vec<NewTarget>,
+        failures: Vec<FailedMember>,
+        now: Timestamp,
+    ) {
+        let Some(message) = self.messages.get_mut(&queue_id) else {
+            return;
+        };
+        let Some(recipient) = message.recipients.get_mut(&number) else {
+            return;
+        };
+        log::expanded(queue_id, &recipient.accepted_as, targets.len());
+        for member in &failures {
+            log::failed(queue_id, recipient, &message.facts, &member.reply, now);
+        }
+        recipient.end(Ending::Replaced { targets, failures }, now);
     }
 
     /// Lines up recipients whose target is known, as many as the scheduler has room for; of each message it
@@ -298,7 +317,7 @@ impl Manager {
         let target = recipient.target.clone()?;
         if merged {
             log::merged(queue_id, &recipient.accepted_as, &target);
-            recipient.end(Ending::Merged);
+            recipient.end(Ending::Merged, now);
             return None;
         }
         if matches!(target, Target::Remote(_)) {
@@ -329,11 +348,11 @@ enum Leaves {
     /// Not known just now.
     Deferred(LastReply),
     /// Nowhere.
-    Failed(LastReply),
+    Failed(FailedMember),
     /// To be stored in the recipient's place.
     Many {
         targets: Vec<NewTarget>,
-        failures: Vec<LastReply>,
+        failures: Vec<FailedMember>,
     },
 }
 
@@ -347,9 +366,12 @@ impl Leaves {
                     target,
                     owner: leaf.owner,
                 }),
-                LeafEnd::Failed(failure) => failures.push(LastReply {
-                    status: failure.status,
-                    text: failure.text,
+                LeafEnd::Failed(failure) => failures.push(FailedMember {
+                    reply: LastReply {
+                        status: failure.status,
+                        text: failure.text,
+                    },
+                    owner: leaf.owner,
                 }),
                 // All of it again later: what is stored in part could not be told from all of it.
                 LeafEnd::Deferred(deferral) => {
@@ -373,13 +395,17 @@ impl Leaves {
 }
 
 /// Several failures of one recipient are one failure, with every reason.
-fn joined(failures: Vec<LastReply>) -> LastReply {
-    let status = failures
-        .first()
-        .map_or(EnhancedStatus::new(5, 1, 0), |first| first.status);
-    let texts: Vec<String> = failures.into_iter().map(|failure| failure.text).collect();
-    LastReply {
-        status,
-        text: texts.join("; "),
+fn joined(failures: Vec<FailedMember>) -> FailedMember {
+    let first = failures.first();
+    let status = first.map_or(EnhancedStatus::new(5, 1, 0), |first| first.reply.status);
+    let owner = first.and_then(|first| first.owner.clone());
+    let texts: Vec<String> = failures
+        .into_iter()
+        .map(|failure| failure.reply.text)
+        .collect();
+    let text = texts.join("; ");
+    FailedMember {
+        reply: LastReply { status, text },
+        owner,
     }
 }

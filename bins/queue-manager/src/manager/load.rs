@@ -240,6 +240,7 @@ impl Manager {
                 target: None,
                 owner: None,
                 attempts: 0,
+                ended: None,
                 lapses: 0,
                 stage: Stage::Expanding,
             };

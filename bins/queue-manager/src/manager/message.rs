@@ -56,6 +56,16 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// The reverse-path, unless an alias has an owner.
+    pub(crate) fn reverse_path_with(&self, owner: Option<&Address>) -> ReversePath {
+        match owner {
+            Some(owner) => ReversePath::Address(owner.clone()),
+            None => self.reverse_path.clone(),
+        }
+    }
+}
+
 /// An active message.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -120,6 +130,8 @@ pub(crate) struct Recipient {
     pub(crate) target: Option<Target>,
     pub(crate) owner: Option<Address>,
     pub(crate) attempts: u32,
+    /// When it came to its end.
+    pub(crate) ended: Option<Timestamp>,
     /// Leases of it that ended without an outcome, since it came into memory.
     pub(crate) lapses: u32,
     pub(crate) stage: Stage,
@@ -127,7 +139,7 @@ pub(crate) struct Recipient {
 
 impl Recipient {
     pub(crate) fn of(stored: StoredRecipient) -> Self {
-        let ended = |reply: Option<LastReply>| {
+        let recorded = |reply: Option<LastReply>| {
             reply.unwrap_or_else(|| LastReply {
                 status: mail_types::EnhancedStatus::new(5, 0, 0),
                 text: "no reason was recorded".to_owned(),
@@ -143,7 +155,7 @@ impl Recipient {
                     .unwrap_or_default(),
             )),
             RecipientState::Failed => {
-                let reply = ended(stored.last_reply);
+                let reply = recorded(stored.last_reply);
                 // The class tells why it ended: 4 is a temporary reason that lasted too long.
                 Stage::Owed(if reply.status.class == 4 {
                     Ending::Expired(reply)
@@ -152,6 +164,7 @@ impl Recipient {
                 })
             }
         };
+        let ended = matches!(stage, Stage::Owed(_)).then_some(stored.due);
         Self {
             accepted_as: stored.accepted_as,
             notify: stored.notify,
@@ -159,6 +172,7 @@ impl Recipient {
             target: stored.target,
             owner: stored.owner,
             attempts: stored.attempts,
+            ended,
             lapses: 0,
             stage,
         }
@@ -166,13 +180,11 @@ impl Recipient {
 
     /// Whom its reports go to, and its Return-Path.
     pub(crate) fn reverse_path(&self, facts: &Facts) -> ReversePath {
-        match &self.owner {
-            Some(owner) => ReversePath::Address(owner.clone()),
-            None => facts.reverse_path.clone(),
-        }
+        facts.reverse_path_with(self.owner.as_ref())
     }
 
-    pub(crate) fn end(&mut self, ending: Ending) {
+    pub(crate) fn end(&mut self, ending: Ending, now: Timestamp) {
+        self.ended = Some(now);
         self.stage = Stage::Ended(ending);
     }
 }
@@ -216,8 +228,16 @@ pub(crate) enum Ending {
     /// It stood for others. Those that failed are reported with the same step.
     Replaced {
         targets: Vec<NewTarget>,
-        failures: Vec<LastReply>,
+        failures: Vec<FailedMember>,
     },
     /// The message goes there for another recipient anyway.
     Merged,
+}
+
+/// A member of an alias that cannot be reached.
+#[derive(Clone, Debug)]
+pub(crate) struct FailedMember {
+    pub(crate) reply: LastReply,
+    /// Who is told, when the alias has an owner.
+    pub(crate) owner: Option<Address>,
 }

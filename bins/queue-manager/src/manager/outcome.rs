@@ -91,7 +91,7 @@ impl Manager {
                     return;
                 };
                 log::delivered(queue_id, recipient, &message.facts, &text, now);
-                recipient.end(Ending::Delivered(text));
+                recipient.end(Ending::Delivered(text), now);
             }
             Outcome::Deferred(deferral) => {
                 let reply = reply(4, deferral.status, deferral.text);
@@ -126,15 +126,16 @@ impl Manager {
         match policy.retry(message.facts.accepted, attempts, now, seed) {
             Retry::Expired => {
                 log::expired(queue_id, recipient, &message.facts, &reply, now);
-                recipient.end(Ending::Expired(reply));
+                recipient.end(Ending::Expired(reply), now);
             }
             Retry::At(due) => {
                 log::deferred(queue_id, recipient, &message.facts, &reply, due, now);
-                recipient.end(Ending::Deferred {
+                let ending = Ending::Deferred {
                     due,
                     reply,
                     attempted,
-                });
+                };
+                recipient.end(ending, now);
             }
         }
     }
@@ -154,7 +155,7 @@ impl Manager {
             return;
         };
         log::failed(queue_id, recipient, &message.facts, &reply, now);
-        recipient.end(Ending::Failed(reply));
+        recipient.end(Ending::Failed(reply), now);
     }
 }
 

@@ -38,19 +38,20 @@ pub(super) struct Line {
 }
 
 impl Manager {
-    /// The line of a recipient in a report, if anybody is to be told; `ended` is when, if that is known.
+    /// The line of a recipient in a report, if anybody is to be told. `owner` is that of a member that has no row.
     pub(super) fn line(
         &self,
         queue_id: QueueId,
         message: &Message,
         recipient: &Recipient,
         ending: &Ending,
-        ended: Option<Timestamp>,
+        owner: Option<&Address>,
     ) -> Option<Line> {
         let (action, status, text) = match ending {
-            Ending::Delivered(text) => (Action::Delivered, DELIVERED, text),
-            Ending::Failed(reply) => (Action::Failed, reply.status, &reply.text),
-            Ending::Expired(reply) => (Action::Expired, reply.status, &reply.text),
+            // Where we keep mailboxes is nobody's business outside.
+            Ending::Delivered(_) => (Action::Delivered, DELIVERED, ""),
+            Ending::Failed(reply) => (Action::Failed, reply.status, reply.text.as_str()),
+            Ending::Expired(reply) => (Action::Expired, reply.status, reply.text.as_str()),
             Ending::Deferred { .. } | Ending::Replaced { .. } | Ending::Merged => return None,
         };
         let notify = recipient.notify.unwrap_or_default();
@@ -61,7 +62,8 @@ impl Manager {
         if !wanted {
             return None;
         }
-        let (to, origin) = match recipient.reverse_path(&message.facts) {
+        let owner = owner.or(recipient.owner.as_ref());
+        let (to, origin) = match message.facts.reverse_path_with(owner) {
             ReversePath::Address(sender) => (sender, REPORT),
             ReversePath::Null if action == Action::Delivered => return None,
             ReversePath::Null => (self.postmaster(queue_id, message, recipient)?, NOTICE),
@@ -69,10 +71,7 @@ impl Manager {
         Some(Line {
             to,
             origin,
-            recipient: ReportRecipient {
-                last_attempt: ended,
-                ..described(recipient, action, status, text.clone())
-            },
+            recipient: described(recipient, action, status, text),
         })
     }
 
@@ -212,7 +211,7 @@ fn described(
     recipient: &Recipient,
     action: Action,
     status: EnhancedStatus,
-    text: String,
+    text: &str,
 ) -> ReportRecipient {
     let final_recipient = match &recipient.target {
         Some(Target::Mailbox(address) | Target::Remote(address)) => address.clone(),
@@ -226,9 +225,9 @@ fn described(
         expanded_from,
         action,
         status,
-        diagnostic: Some(text).filter(|text| !text.is_empty()),
+        diagnostic: Some(text.to_owned()).filter(|text| !text.is_empty()),
         remote_mta: None,
-        last_attempt: None,
+        last_attempt: recipient.ended,
         will_retry_until: None,
     }
 }

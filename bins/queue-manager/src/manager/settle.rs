@@ -77,18 +77,12 @@ impl Manager {
                 _ => continue,
             };
             if let Ending::Replaced { failures, .. } = ending {
-                lines.extend(failures.iter().filter_map(|failure| {
-                    self.line(
-                        queue_id,
-                        message,
-                        recipient,
-                        &Ending::Failed(failure.clone()),
-                        Some(now),
-                    )
+                lines.extend(failures.iter().filter_map(|failed| {
+                    let ending = Ending::Failed(failed.reply.clone());
+                    self.line(queue_id, message, recipient, &ending, failed.owner.as_ref())
                 }));
             }
-            let ended = (!is_owed).then_some(now);
-            let line = self.line(queue_id, message, recipient, ending, ended);
+            let line = self.line(queue_id, message, recipient, ending, None);
             let fate = match line {
                 Some(_) if !reporting && is_owed => continue,
                 Some(_) if !reporting => owed(ending, now),

@@ -99,6 +99,42 @@ async fn a_failed_member_is_reported_and_the_others_are_served() {
 }
 
 #[tokio::test]
+async fn the_owner_of_an_alias_hears_of_members_that_fail() {
+    let house = House::open();
+    let failure = Failure {
+        status: EnhancedStatus::new(5, 1, 1),
+        text: "nobody@example.org: no such user".to_owned(),
+    };
+    let owned = |leaf: ExpansionLeaf| ExpansionLeaf {
+        owner: Some(address("owner@example.org")),
+        ..leaf
+    };
+    let nobody = owned(leaf(LeafEnd::Failed(failure)));
+    house.alias(
+        "some@example.org",
+        vec![owned(mailbox("bob@example.org")), nobody.clone()],
+    );
+    house.alias("none@example.org", vec![nobody]);
+    house
+        .submit("alice@example.org", &["some@example.org"])
+        .await;
+    house
+        .submit("alice@example.org", &["none@example.org"])
+        .await;
+    let mut agent = house.agent(4).await;
+    let mut reached = Vec::new();
+    for _ in 0..3 {
+        reached.push(agent.deliver_next().await.0);
+    }
+    reached.sort();
+    assert_eq!(
+        reached,
+        ["bob@example.org", "owner@example.org", "owner@example.org"]
+    );
+    house.until_empty().await;
+}
+
+#[tokio::test]
 async fn a_directory_that_is_away_defers_and_then_serves() {
     let mut house = House::new();
     house.start();

@@ -119,9 +119,9 @@ impl Report<'_> {
     #[must_use]
     pub fn build(&self) -> Built {
         let global = self.original.smtputf8 || self.to.is_internationalized();
-        let words = words::write(self);
-        let fields = fields::write(self, global);
         let returned = self.returned();
+        let words = words::write(self, returned.whole);
+        let fields = fields::write(self, global);
         let boundary = boundary(
             self.boundary_seed,
             &[words.as_bytes(), &fields, returned.bytes],

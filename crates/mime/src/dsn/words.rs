@@ -19,7 +19,7 @@ pub(super) fn subject(recipients: &[ReportRecipient]) -> &'static str {
     }
 }
 
-pub(super) fn write(report: &Report<'_>) -> String {
+pub(super) fn write(report: &Report<'_>, whole: bool) -> String {
     let mut out = String::new();
     let host = report.hostname;
     paragraph(&mut out, "", &format!("This is the mail system of {host}."));
@@ -52,9 +52,10 @@ pub(super) fn write(report: &Report<'_>) -> String {
             recipients.for_each(|recipient| write_recipient(&mut out, recipient));
         }
     }
+    let attached = if whole { "" } else { "The header of " };
+    let your = if whole { "Your" } else { "your" };
     let help = format!(
-        "What you sent is attached, in full or by its header. If you need help, write to <{}> and \
-         add this report.",
+        "{attached}{your} message is attached. If you need help, write to <{}> and add this report.",
         report.postmaster
     );
     paragraph(&mut out, "", &help);
