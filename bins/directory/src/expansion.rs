@@ -16,11 +16,21 @@ const ROOM: usize = Expansion::MAX_BODY - (64 << 10);
 /// What a leaf takes beside its texts, at most: tags, lengths, numbers.
 const LEAF_OVERHEAD: usize = 64;
 
-/// Answers one request.
+/// Answers one request: at once, unless there is an alias among the addresses. A large one takes
+/// milliseconds, in which nobody else would be answered.
 pub fn answer(state: &Arc<State>, frame: Frame<ExpansionRequest>, sender: &Sender<ExpansionReply>) {
-    let reply = expand(&state.tables(), &frame.message.addresses);
-    // Whoever asked and is gone asks again.
-    let _ = sender.send(frame.id, &reply);
+    let (tables, addresses) = (state.tables(), frame.message.addresses);
+    let (id, sender) = (frame.id, sender.clone());
+    let has_alias = addresses.iter().any(|address| tables.is_alias(address));
+    let reply = move || {
+        // Whoever asked and is gone asks again.
+        let _ = sender.send(id, &expand(&tables, &addresses));
+    };
+    if has_alias {
+        tokio::task::spawn_blocking(reply);
+    } else {
+        reply();
+    }
 }
 
 /// Expands each address; what finds no room in the reply is to be asked again without the others.

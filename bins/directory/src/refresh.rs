@@ -28,7 +28,9 @@ pub async fn keep_fresh(
         .await?;
         source = back;
         if !events.is_empty() {
-            state.replace_tables(source.current());
+            let old = state.replace_tables(source.current());
+            // Freeing large tables takes a while, too.
+            tokio::task::spawn_blocking(move || drop(old));
             log(&events);
         }
     }

@@ -53,9 +53,10 @@ impl State {
         Arc::clone(&self.tables.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts newer tables in force.
-    pub fn replace_tables(&self, tables: Arc<Tables>) {
-        *self.tables.lock().unwrap_or_else(PoisonError::into_inner) = tables;
+    /// Puts newer tables in force; gives the old ones back.
+    pub fn replace_tables(&self, tables: Arc<Tables>) -> Arc<Tables> {
+        let mut current = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut current, tables)
     }
 
     /// A mailbox as the protocols name it.

@@ -113,6 +113,7 @@ pub fn run(command: &UserCommand, file: &Path, out: &mut impl Write) -> Result<(
 
 fn users_file(config: &Config) -> Result<UsersFile, Failure> {
     match &config.directory.users_file {
+        Some(path) if path.exists() => Ok(UsersFile::new(path, None)),
         Some(path) => Ok(UsersFile::new(path, new_file_group(config)?)),
         None => fail("directory.users_file is empty: this site has no virtual users"),
     }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The largest table that is read: room for over a million users.
 const MAX_TABLE: u64 = 256 << 20;
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// Problems listed per file; a file of another format should not fill the log.
 const MAX_PROBLEMS: usize = 50;
 
@@ -114,8 +115,12 @@ fn read_bytes(path: &Path, to_do: &str) -> Result<Vec<u8>, Vec<Problem>> {
     Ok(bytes)
 }
 
-/// Checks the encoding, naming each line that is wrong.
-fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String, Vec<Problem>> {
+/// Checks the encoding, naming each line that is wrong. The mark that some editors put at the beginning
+/// would be taken for part of a name.
+fn utf8(path: &Path, mut bytes: Vec<u8>) -> Result<String, Vec<Problem>> {
+    if bytes.starts_with(BYTE_ORDER_MARK) {
+        bytes.drain(..BYTE_ORDER_MARK.len());
+    }
     String::from_utf8(bytes).map_err(|error| {
         let bad = error.as_bytes().split(|&byte| byte == b'\n').zip(1..);
         let bad = bad.filter(|(line, _)| std::str::from_utf8(line).is_err());
@@ -156,6 +161,8 @@ mod tests {
             "D/users: there is no such file: make it"
         );
         assert_eq!(shown(read(dir.path(), "")), "D: it is not a regular file");
+        std::fs::write(&file, "\u{feff}a\n").unwrap();
+        assert_eq!(read(&file, "").unwrap(), "a\n");
         std::fs::write(&file, b"a\n\xff\nb\n\xfe").unwrap();
         assert_eq!(
             shown(read(&file, "")),

@@ -187,7 +187,13 @@ fn without_prefix(text: &str) -> Result<&str, HashError> {
 fn check_argon2id(text: &str) -> Result<Scheme, HashError> {
     let hash = argon2::PasswordHash::new(text).map_err(|_| HashError::Form)?;
     let params = argon2::Params::try_from(&hash).map_err(|_| HashError::Form)?;
-    if hash.salt.is_none() || hash.hash.is_none_or(|output| output.len() < 16) {
+    let salt = hash
+        .salt
+        .is_some_and(|salt| salt.len() >= argon2::MIN_SALT_LEN);
+    let version = hash
+        .version
+        .is_none_or(|version| Version::try_from(version).is_ok());
+    if !salt || !version || hash.hash.is_none_or(|output| output.len() < 16) {
         return Err(HashError::Form);
     }
     let costly = u64::from(params.m_cost()) > MAX_MEMORY_KIB

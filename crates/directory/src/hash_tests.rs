@@ -1,5 +1,7 @@
 //! Hashes written by other programs, and hashes that must be refused.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// Written by the reference argon2, `openssl passwd -6` and `-5`, `mkpasswd` and Perl's crypt.
@@ -120,6 +122,11 @@ fn bad_hashes_say_why() {
             "$argon2id$v=19$m=262144,t=2,p=1$c29tZXNhbHQ$eP4eyR+zqlZX1y5xCFTkw9m5GYx0L5YWwvCFvtlbLow",
             HashError::Cost,
         ),
+        (&KNOWN[0].1.replace("v=19", "v=9"), HashError::Form),
+        (
+            &KNOWN[0].1.replace("c29tZXNhbHQ", "c29tZXNh"),
+            HashError::Form,
+        ),
         ("$6$saltstring", HashError::Form),
         ("$6$saltstring$", HashError::Form),
         (&format!("$6$saltstring${hash86}$x"), HashError::Form),
@@ -162,4 +169,38 @@ fn costs_are_what_precedes_the_salt() {
 fn no_hash_is_shown() {
     let hash = PasswordHash::parse(KNOWN[0].1).unwrap();
     assert_eq!(format!("{hash:?}"), "PasswordHash(Argon2id)");
+}
+
+/// Hashes that cost little, for many checks.
+const CHEAP: [&str; 4] = [
+    "$argon2id$v=19$m=256,t=2,p=2$c29tZXNhbHQ$bQk8UB/VmZZF4Oo79iDXuL5/0ttZwg2f/5U52iv1cDc",
+    "$6$rounds=1000$abc$MqEcPZUYRGGcOeq7PhMpfjfu/F0HrVEI0OlZBijWvO8mSG77iNUDP5MqFceKpJTBc8iITVtNyLiNTRNCxv6oh0",
+    "$5$rounds=1000$saltstring$5B8vYYiY.CVt1RlTTf8KbXBH3hsxY/GNooZaBBGWEc5",
+    "$y$j/5$abcdefgh$uMUXG79B2cFpoAYyDccUnsaH/aGTyBYMlnQidzyag01",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn what_parses_can_be_checked(
+        which in 0..CHEAP.len(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), "[$./0-9A-Za-z=,+]?"), 1..4),
+    ) {
+        let mut text: Vec<String> = CHEAP[which].chars().map(String::from).collect();
+        for (at, new) in edits {
+            let at = at.index(text.len());
+            text[at] = new;
+        }
+        let text = text.concat();
+        // A changed cost could make this test take minutes.
+        let costly = ["m=", "t=", "p=", "rounds="].iter().any(|key| {
+            let value = text.split(key).nth(1).unwrap_or_default();
+            value.bytes().take_while(u8::is_ascii_digit).count() > 4
+        });
+        let yescrypt = text.starts_with("$y$") && !text.starts_with("$y$j/5");
+        if let (false, false, Ok(hash)) = (costly, yescrypt, PasswordHash::parse(&text)) {
+            prop_assert_eq!(hash.verify(b"x"), Ok(false), "{}", text);
+        }
+    }
 }

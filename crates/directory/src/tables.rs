@@ -140,6 +140,12 @@ impl Tables {
         fate
     }
 
+    /// Whether an address has to be followed through aliases.
+    #[must_use]
+    pub fn is_alias(&self, address: &Address) -> bool {
+        is_postmaster(address) || matches!(self.find(address, Aliasing::Follow), Found::Alias(_))
+    }
+
     /// Follows an address to every place where its mail goes.
     #[must_use]
     pub fn expand(&self, address: &Address) -> Vec<Leaf> {

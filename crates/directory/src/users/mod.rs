@@ -183,7 +183,7 @@ fn checked_path(value: &str) -> Result<PathBuf, String> {
 
 /// Whether a line of the file holds no user.
 fn is_blank(line: &str) -> bool {
-    line.trim().is_empty() || line.starts_with('#')
+    line.trim().is_empty() || line.trim_start().starts_with('#')
 }
 
 /// All virtual users, by lookup key.
