@@ -101,14 +101,15 @@ impl Children {
         self.by_pid.insert(pid, child);
     }
 
-    /// A child serves.
-    pub fn ready(&mut self, pid: u32) {
-        if let Some(child) = self.by_pid.get_mut(&pid) {
-            child.ready = true;
-            if !child.told {
-                child.kill_at = None;
-            }
+    /// A child says that it serves; answers whether that is news.
+    pub fn ready(&mut self, pid: u32) -> bool {
+        let Some(child) = self.by_pid.get_mut(&pid) else {
+            return false;
+        };
+        if !child.told {
+            child.kill_at = None;
         }
+        !std::mem::replace(&mut child.ready, true)
     }
 
     /// A child has ended.
@@ -242,7 +243,8 @@ mod tests {
             Some(now + second),
             "until it is ready"
         );
-        children.ready(pid);
+        assert!(children.ready(pid));
+        assert!(!children.ready(pid), "no news");
         assert_eq!(children.next_deadline(), None);
         children.end(pid, now + 5 * second).unwrap();
         assert!(!children.get_mut(pid).unwrap().retired);
@@ -282,7 +284,7 @@ mod tests {
                 Duration::from_secs(60),
             );
         }
-        children.ready(1_000_002);
+        assert!(children.ready(1_000_002));
         let seen = children.of_service(3);
         assert_eq!(seen.len(), 2);
         assert!(!seen[0].ready && seen[1].ready && seen[1].slot == 1);

@@ -34,6 +34,7 @@ pub struct Request {
 #[derive(Debug, Default)]
 pub struct Sessions {
     tickets: Tickets<Request>,
+    closed: bool,
 }
 
 impl Sessions {
@@ -41,7 +42,7 @@ impl Sessions {
     pub fn confirm(&mut self, session: SessionTicket, plan: &Plan, children: &mut Children) {
         let ticket = session.ticket;
         let outcome = self.tickets.confirm(session, Instant::now());
-        settle(ticket, outcome, plan, children);
+        self.settle(ticket, outcome, plan, children);
     }
 
     /// A login half shows a ticket.
@@ -53,7 +54,7 @@ impl Sessions {
         children: &mut Children,
     ) {
         let outcome = self.tickets.request(ticket, request, Instant::now());
-        settle(ticket, outcome, plan, children);
+        self.settle(ticket, outcome, plan, children);
     }
 
     /// Refuses what has waited too long.
@@ -69,42 +70,57 @@ impl Sessions {
         }
     }
 
+    /// From now on every session is refused.
+    pub fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// Starts the session of a login that is complete, and tells the login half how it went.
+    fn settle(
+        &self,
+        ticket: Ticket,
+        outcome: Outcome<Request>,
+        plan: &Plan,
+        children: &mut Children,
+    ) {
+        let (asker, client, result) = match outcome {
+            Outcome::Waiting => return,
+            Outcome::TurnedAway(None) => {
+                log::session_refused(
+                    None,
+                    None,
+                    "too many logins wait, or one was confirmed twice",
+                );
+                return;
+            }
+            Outcome::TurnedAway(Some(request)) => {
+                let reason = "too many logins wait, or a ticket was shown twice".to_owned();
+                (request.asker, request.client, Err(reason))
+            }
+            Outcome::Matched(session, request) => {
+                let (asker, client) = (request.asker, request.client);
+                let result = match self.closed {
+                    true => Err("the suite is stopping".to_owned()),
+                    false => begin(session, request, plan, children),
+                };
+                (asker, client, result)
+            }
+        };
+        let message = match result {
+            Ok(()) => MasterMessage::SessionStarted { ticket },
+            Err(reason) => {
+                log::session_refused(Some(client), None, &reason);
+                MasterMessage::SessionRefused { ticket }
+            }
+        };
+        answer(asker, &message, children);
+    }
+
     /// When [`Self::expire`] has something to do next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.tickets.next_deadline()
     }
-}
-
-/// Starts the session of a login that is complete, and tells the login half how it went.
-fn settle(ticket: Ticket, outcome: Outcome<Request>, plan: &Plan, children: &mut Children) {
-    let (asker, client, result) = match outcome {
-        Outcome::Waiting => return,
-        Outcome::TurnedAway(None) => {
-            log::session_refused(
-                None,
-                None,
-                "too many logins wait, or one was confirmed twice",
-            );
-            return;
-        }
-        Outcome::TurnedAway(Some(request)) => {
-            let reason = "too many logins wait, or a ticket was shown twice".to_owned();
-            (request.asker, request.client, Err(reason))
-        }
-        Outcome::Matched(session, request) => {
-            let (asker, client) = (request.asker, request.client);
-            (asker, client, begin(session, request, plan, children))
-        }
-    };
-    let message = match result {
-        Ok(()) => MasterMessage::SessionStarted { ticket },
-        Err(reason) => {
-            log::session_refused(Some(client), None, &reason);
-            MasterMessage::SessionRefused { ticket }
-        }
-    };
-    answer(asker, &message, children);
 }
 
 /// Starts a session half and tells it what it is for.

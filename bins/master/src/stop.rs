@@ -7,6 +7,9 @@ use crate::table::STOP_STAGES;
 /// Requests to stop within this time are one.
 const SAME_REQUEST: Duration = Duration::from_secs(1);
 
+/// How long the killed may take to be gone.
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
 /// An ordered stop that is under way.
 #[derive(Debug, Clone, Copy)]
 pub struct Stop {
@@ -41,16 +44,26 @@ impl Stop {
         alive.min()
     }
 
-    /// When what is left of a stage is killed: each stage ends at the latest when its share of the time, and
-    /// that of those before it, is over; what an earlier stage did not need is left to the later ones.
+    /// When what is left of a stage is killed.
+    ///
+    /// Each stage may take half of the time that is left, and the last one all of it: those who accept clients
+    /// come first and have transactions to finish. What one does not need is left to the later ones.
     #[must_use]
     pub fn deadline(&self, stage: usize) -> Instant {
         if self.at_once {
             return self.began;
         }
-        let stages = u32::try_from(STOP_STAGES).unwrap_or(u32::MAX);
-        let part = u32::try_from(stage + 1).unwrap_or(stages).min(stages);
-        self.began + self.limit / stages * part
+        if stage + 1 >= STOP_STAGES {
+            return self.began + self.limit;
+        }
+        let halvings = u32::try_from(stage + 1).unwrap_or(31).min(31);
+        self.began + (self.limit - self.limit / (1 << halvings))
+    }
+
+    /// When what was killed and still is not gone is left behind: it hangs in the kernel.
+    #[must_use]
+    pub fn give_up(&self) -> Instant {
+        self.began + self.limit + LAST_WAIT
     }
 }
 
@@ -69,7 +82,7 @@ mod tests {
         let deadlines: Vec<u64> = (0..STOP_STAGES)
             .map(|stage| (stop.deadline(stage) - now).as_secs())
             .collect();
-        assert_eq!(deadlines, [10, 20, 30, 40]);
+        assert_eq!(deadlines, [20, 30, 35, 40]);
         assert!(!stop.hurry(now), "the same request");
         assert_eq!(stop.deadline(3), now + limit);
         assert!(stop.hurry(now + SAME_REQUEST));

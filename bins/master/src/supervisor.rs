@@ -160,8 +160,9 @@ impl Supervisor {
             self.children.retire(pid, stop.deadline(stage))?;
         }
         // In a hurry the deadlines have passed already.
-        self.children.kill_overdue(Instant::now())?;
-        Ok(false)
+        let now = Instant::now();
+        self.children.kill_overdue(now)?;
+        Ok(now >= stop.give_up())
     }
 
     /// Starts a process; one that cannot be started counts as one that died at once.
@@ -227,6 +228,7 @@ impl Supervisor {
             self.sessions.next_deadline(),
             self.notifier.next_due(),
             self.next_start(now),
+            self.stop.map(|stop| stop.give_up()),
         ];
         let timeout = deadlines
             .into_iter()
@@ -252,8 +254,10 @@ impl Supervisor {
         while let Some(event) = self.signals.next()? {
             match event {
                 Event::ChildEnded => {
-                    while let Some((pid, ended)) = process::reap()? {
-                        self.child_ended(pid, ended);
+                    while let Some(pid) = process::next_dead()? {
+                        // What it said last still counts: a drained directory may have confirmed a login.
+                        self.hear(pid)?;
+                        self.child_ended(pid, process::wait(pid)?);
                     }
                 }
                 Event::Reload if self.stop.is_none() => self.reload(),
@@ -275,6 +279,7 @@ impl Supervisor {
             None => {
                 log::stopping("asked to");
                 self.notifier.stopping();
+                self.sessions.close();
                 self.stop = Some(Stop::begin(now, self.plan.stop_timeout));
             }
         }
@@ -330,33 +335,34 @@ impl Supervisor {
         }
     }
 
-    /// Moves bytes on a child's control channel and obeys what it says.
+    /// Moves bytes on a child's control channel.
     fn handle_control(&mut self, pid: u32, ready: Ready) -> io::Result<()> {
+        let child = self.children.get_mut(pid);
+        if ready.writable
+            && let Some(control) = child.and_then(|child| child.control.as_mut())
+        {
+            // If it fails, the end of the channel is there to be read.
+            let _ = control.write_available();
+        }
+        if ready.readable {
+            self.hear(pid)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Reads what a child says, and obeys.
+    fn hear(&mut self, pid: u32) -> io::Result<()> {
         let Some(child) = self.children.get_mut(pid) else {
             return Ok(());
         };
+        let kind = child.kind;
         let Some(control) = child.control.as_mut() else {
             return Ok(());
         };
-        if ready.writable && control.write_available().is_err() {
-            // The read below finds out what happened.
-        }
-        if !ready.readable {
-            return Ok(());
-        }
         let status = control.read_available();
-        loop {
-            let Some(child) = self.children.get_mut(pid) else {
-                return Ok(());
-            };
-            let kind = child.kind;
-            let Some(frame) = child
-                .control
-                .as_mut()
-                .and_then(super::children::Control::next_frame)
-            else {
-                break;
-            };
+        let frames: Vec<_> = std::iter::from_fn(|| control.next_frame()).collect();
+        for frame in frames {
             if let Err(fault) = self.obey(pid, kind, frame) {
                 return self.punish(pid, kind, fault);
             }
@@ -364,13 +370,7 @@ impl Supervisor {
         match status {
             Ok(Status::Open) => Ok(()),
             Ok(Status::Ended) => self.channel_ended(pid),
-            Err(error) => {
-                let kind = self
-                    .children
-                    .get_mut(pid)
-                    .map_or(Kind::Session, |child| child.kind);
-                self.punish(pid, kind, &error.to_string())
-            }
+            Err(error) => self.punish(pid, kind, &error.to_string()),
         }
     }
 
@@ -408,8 +408,12 @@ impl Supervisor {
         } = frame;
         match (message, says) {
             (ChildMessage::Ready, _) => {
-                self.children.ready(pid);
-                log::ready(kind.name(), pid);
+                if !self.children.ready(pid) {
+                    return Err("Ready is said once");
+                }
+                if kind != Kind::Session {
+                    log::ready(kind.name(), pid);
+                }
                 Ok(())
             }
             (ChildMessage::ConfirmSession(session), Says::ConfirmSession) => {

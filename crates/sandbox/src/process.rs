@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{self, SigHandler, SigSet, Signal};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
 use crate::caps;
@@ -76,7 +76,7 @@ impl Program {
         self
     }
 
-    /// Starts the program and answers its process id. Reap it with [`reap`] or [`wait`].
+    /// Starts the program and answers its process id. Collect it with [`reap`] or [`wait`] when it has ended.
     ///
     /// It starts in the folder of its executable, which is entered before the identity is taken on: the folders
     /// above may be closed to that user. Ours go to `/` first of all.
@@ -196,29 +196,31 @@ impl std::fmt::Display for Ended {
 
 /// Collects one dead child, if there is one; never waits.
 pub fn reap() -> io::Result<Option<(u32, Ended)>> {
-    collect(None, WaitPidFlag::WNOHANG)
+    next_dead()?.map(|pid| Ok((pid, wait(pid)?))).transpose()
 }
 
-/// Waits for one child to end.
-pub fn wait(pid: u32) -> io::Result<Ended> {
-    collect(Some(to_pid(pid)?), WaitPidFlag::empty())?
-        .map(|(_, ended)| ended)
-        .ok_or_else(|| io::Error::other(format!("process {pid} is not a child")))
-}
-
-fn collect(pid: Option<Pid>, flags: WaitPidFlag) -> io::Result<Option<(u32, Ended)>> {
+/// A child that has ended and has not been collected yet, if there is one; never waits.
+///
+/// Until [`wait`] collects it, its process id is not given to anybody else.
+pub fn next_dead() -> io::Result<Option<u32>> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
-        match waitpid(pid, Some(flags)) {
-            Ok(WaitStatus::Exited(pid, status)) => {
-                return Ok(Some((pid.as_raw().unsigned_abs(), Ended::Exited(status))));
-            }
-            Ok(WaitStatus::Signaled(pid, signal, _)) => {
-                return Ok(Some((
-                    pid.as_raw().unsigned_abs(),
-                    Ended::Killed(signal as i32),
-                )));
-            }
-            Ok(WaitStatus::StillAlive) | Err(nix::Error::ECHILD) => return Ok(None),
+        match waitid(Id::All, flags) {
+            Ok(status) => return Ok(status.pid().map(|pid| pid.as_raw().unsigned_abs())),
+            Err(nix::Error::ECHILD) => return Ok(None),
+            Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Waits for one child to end, and collects it.
+pub fn wait(pid: u32) -> io::Result<Ended> {
+    let pid = to_pid(pid)?;
+    loop {
+        match waitpid(pid, None) {
+            Ok(WaitStatus::Exited(_, status)) => return Ok(Ended::Exited(status)),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(Ended::Killed(signal as i32)),
             Ok(_) | Err(nix::Error::EINTR) => {}
             Err(error) => return Err(error.into()),
         }

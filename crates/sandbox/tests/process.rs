@@ -6,7 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use sandbox::ids::{self, Identity};
-use sandbox::process::{Ended, Program, kill, reap, terminate, wait};
+use sandbox::process::{Ended, Program, kill, next_dead, reap, terminate, wait};
 
 /// Runs a shell command in a child whose descriptor `out` is the answer.
 fn shell(command: &str, change: impl FnOnce(Program) -> Program) -> (String, Ended) {
@@ -97,7 +97,13 @@ fn ends_are_told_apart() {
     let sleeper = start("exec sleep 100");
     kill(sleeper).unwrap();
     assert_eq!(wait(sleeper).unwrap().to_string(), "killed by SIGKILL");
-    assert_eq!(reap().unwrap(), None);
+    let dead = start("exit 0");
+    while next_dead().unwrap() != Some(dead) {
+        std::thread::yield_now();
+    }
+    assert_eq!(next_dead().unwrap(), Some(dead), "not collected yet");
+    assert_eq!(reap().unwrap(), Some((dead, Ended::Exited(0))));
+    assert_eq!((next_dead().unwrap(), reap().unwrap()), (None, None));
     terminate(sleeper).unwrap();
     assert!(
         Program::new("/no/such/program", "t")
