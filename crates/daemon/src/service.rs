@@ -108,8 +108,12 @@ impl Service {
     ///
     /// Call it before any thread or runtime is started.
     pub fn jail(&self, given: &[PathBuf]) -> Result<(), Error> {
-        let missing = jail::apply(jail::spec(self.role), &site(&self.config), given)?;
-        log_jail(&missing);
+        let spec = jail::spec(self.role);
+        let missing = jail::apply(spec, &site(&self.config), given)?;
+        // Workers and sessions come and go: the services have said it once for all of them.
+        if spec.account != jail::Account::AsStarted {
+            log_jail(&missing);
+        }
         Ok(())
     }
 
