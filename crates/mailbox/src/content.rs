@@ -110,6 +110,11 @@ impl<'f> LineWriter<'f> {
         }
     }
 
+    /// Puts text in front as it is, to leave with the first block.
+    pub(crate) fn head(&mut self, text: &[u8]) {
+        self.out.extend_from_slice(text);
+    }
+
     /// Takes octets with CRLF line ends, cut anywhere.
     pub(crate) fn push(&mut self, mut input: &[u8]) -> io::Result<()> {
         if self.held_cr && !input.is_empty() {

@@ -1,5 +1,6 @@
 //! What is delivered, under whose rights, and what is said when it cannot be.
 
+use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -254,6 +255,74 @@ fn a_dead_worker_defers_its_work_and_is_replaced() {
             );
         }
         assert_ne!(site.workers(), workers);
+    });
+}
+
+#[test]
+fn workers_that_are_killed_lose_and_tear_nothing() {
+    const MESSAGES: usize = 400;
+    const KILLS: usize = 12;
+    run(async {
+        let mut site = Site::start("").await;
+        let maildir = site.user("alice@example.org", "mail/alice", MailboxFormat::Maildir);
+        let mbox = site.user("bob@example.org", "mail/bob", MailboxFormat::Mbox);
+        let targets = [mailbox("alice@example.org"), mailbox("bob@example.org")];
+        let content = |number: usize| {
+            let line = format!("number {number:04} \r\n");
+            format!("Subject: x\r\n\r\n{}", line.repeat(200)).into_bytes()
+        };
+        // Which target of which message a lease is for.
+        let mut leases = HashMap::new();
+        for number in 0..MESSAGES {
+            for target in 0..targets.len() {
+                let lease = site.give(&targets[target..=target], &content(number), number % 5 == 0);
+                leases.insert(lease, (number, target));
+            }
+        }
+        let (mut kills, mut done) = (0, 0);
+        while !leases.is_empty() {
+            let (lease, outcomes) = site.done().await;
+            let (number, target) = leases.remove(&lease).unwrap();
+            if told(&outcomes[0].outcome).starts_with("4.3.0") {
+                let again = site.give(&targets[target..=target], &content(number), false);
+                leases.insert(again, (number, target));
+                continue;
+            }
+            assert!(
+                told(&outcomes[0].outcome).starts_with("delivered"),
+                "{outcomes:?}"
+            );
+            done += 1;
+            if done % 40 == 0 && kills < KILLS {
+                for worker in site.workers() {
+                    sandbox::process::kill(worker).unwrap();
+                }
+                kills += 1;
+            }
+        }
+        assert!(kills > 5, "the test has killed only {kills} times");
+        let stored = |number: usize| {
+            String::from_utf8(content(number))
+                .unwrap()
+                .replace("\r\n", "\n")
+        };
+        let found = messages(&maildir.path.join("new"));
+        let mbox = fs::read_to_string(&mbox.path).unwrap();
+        for number in 0..MESSAGES {
+            let text = stored(number);
+            let whole = |message: &&Vec<u8>| message.ends_with(text.as_bytes());
+            assert!(
+                found.iter().any(|message| whole(&message)),
+                "{number} is lost"
+            );
+            assert!(mbox.contains(&text), "{number} is lost from the mbox");
+        }
+        let size = found.iter().map(Vec::len).max().unwrap();
+        assert!(
+            found.iter().all(|message| message.len() == size),
+            "a message is torn"
+        );
+        println!("{kills} kills, {} repeated", found.len() - MESSAGES);
     });
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
@@ -127,12 +127,10 @@ impl OpenMbox {
 
     fn write(&self, delivery: &Delivery<'_>, begin: u64) -> Result<(), MailboxError> {
         let failed = |error| self.error("append to", error);
-        let first = from_line(delivery.sender, SystemTime::now());
-        let mut head = self.gap(begin)?;
-        head.extend_from_slice(first.as_bytes());
-        (&self.file).write_all(&head).map_err(failed)?;
         let style = LineStyle::MboxRd(Quoter::default());
         let mut writer = LineWriter::new(&self.file, style, delivery.content.len());
+        writer.head(&self.gap(begin)?);
+        writer.head(from_line(delivery.sender, SystemTime::now()).as_bytes());
         let mut copy = || {
             writer.push(delivery.prefix)?;
             delivery.content.for_each_block(|block| writer.push(block))
