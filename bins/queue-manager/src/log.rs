@@ -195,7 +195,10 @@ pub(crate) fn read_failed(error: &StorageError) {
 }
 
 pub(crate) fn storage_failing(error: &StorageError) {
-    event!(catalogue::QUEUE_WRITE_FAILED, reason = %error);
+    match error {
+        StorageError::DiskFull(_) => event!(catalogue::QUEUE_FULL, reason = %error),
+        _ => event!(catalogue::QUEUE_WRITE_FAILED, reason = %error),
+    }
 }
 
 pub(crate) fn storage_recovered() {

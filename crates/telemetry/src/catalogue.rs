@@ -123,11 +123,9 @@ events! {
     // queue-manager
 
     /// The queue is open.
-    QUEUE_OPENED = "queue_opened", INFO, [path, schema, messages, duration_ms];
-    /// The queue cannot be opened.
-    QUEUE_REFUSED = "queue_refused", ERROR, [path, reason];
+    QUEUE_OPENED = "queue_opened", INFO, [path, messages, duration_ms];
     /// The queue could not be written; what was not acknowledged was not accepted.
-    QUEUE_WRITE_FAILED = "queue_write_failed", ERROR, [operation, path, reason];
+    QUEUE_WRITE_FAILED = "queue_write_failed", ERROR, [reason];
     /// The queue can be written again.
     QUEUE_WRITABLE = "queue_writable", INFO, [];
     /// The queue could not be read; it is tried again.
@@ -135,12 +133,7 @@ events! {
     /// New mail was refused for now, because it could not be stored.
     QUEUE_TURNED_AWAY = "queue_turned_away", DEBUG, [reason];
     /// There is too little room on the disk; mail is refused for the time being.
-    QUEUE_FULL = "queue_full", ERROR, [path, free, needed];
-    /// There is room on the disk again.
-    QUEUE_ROOM_AGAIN = "queue_room_again", INFO, [path, free];
-    /// A message is in the queue.
-    MESSAGE_QUEUED = "message_queued", INFO,
-        [queue_id, session, from, recipients, size, state, origin];
+    QUEUE_FULL = "queue_full", ERROR, [reason];
     /// A recipient has the message.
     RECIPIENT_DELIVERED = "recipient_delivered", INFO,
         [queue_id, to, original_to, transport, destination, attempts, delay_ms, status, reason];
