@@ -229,7 +229,7 @@ fn load(
             known = list::apply(&maildir.root, owner, &mut scan)?;
             give_uids(&mut scan, &mut known.header);
             in_order_of_uids(&mut scan);
-            if let Err(error) = list::write(&maildir.root, &known.header, &scan) {
+            if let Err(error) = list::write(maildir, &known.header, &scan) {
                 notes.push(format!("{error}; the session goes on without"));
             }
         }

@@ -3,7 +3,7 @@
 //! It is written under Dovecot's own lock and replaced as a whole, so that a reader sees the old list or the
 //! new one, and so does the next start after a crash.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Write};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -12,7 +12,7 @@ use super::maildir_scan::{Entry, Identity, Scan, wire_in_name};
 use super::uid_list::{self, Header, Reader, Record};
 use super::unique_id;
 use crate::error::MailboxError;
-use crate::maildir::NameMaker;
+use crate::maildir::{Maildir, NameMaker};
 use crate::mbox::{DotLock, LockOptions};
 use crate::safe_open::{Folder, OpenMode};
 
@@ -104,20 +104,20 @@ pub(super) fn lock(root: &Folder) -> Result<DotLock<'_>, MailboxError> {
 }
 
 /// Puts a new list in the place of the old, durably. Entries are written in the order of their uids.
-pub(super) fn write(root: &Folder, header: &Header, scan: &Scan) -> Result<(), MailboxError> {
+pub(super) fn write(maildir: &Maildir, header: &Header, scan: &Scan) -> Result<(), MailboxError> {
+    let Maildir { root, tmp, .. } = maildir;
     let name = OsStr::new(NAME);
-    // Dovecot removes leftovers of this beginning, ours too.
-    let temporary = format!("temp.{}", NameMaker::new("localhost").unique());
-    let temporary = OsStr::new(&temporary);
-    let file = root.create_file(temporary)?;
+    // In tmp, where what a crash leaves is removed after a while.
+    let temporary = OsString::from(NameMaker::new("localhost").unique());
+    let file = tmp.create_file(&temporary)?;
     let written = write_list(&file, header, scan)
         .and_then(|()| file.sync_all())
         .map_err(|error| MailboxError::io("write", root.path_of(name), error))
-        .and_then(|()| root.move_over(temporary, root, name));
+        .and_then(|()| tmp.move_over(&temporary, root, name));
     match written {
         Ok(()) => root.sync(),
         Err(error) => {
-            root.remove_file(temporary)?;
+            tmp.remove_file(&temporary)?;
             Err(error)
         }
     }
