@@ -1,6 +1,6 @@
 //! Making several files durable at once.
 //!
-//! Measured on ext4 (two CPUs, NVMe): for 50 new files of 4 KiB, `fdatasync` one by one took 8 ms, on four
+//! Measured on ext4 (two CPUs, virtual disk): for 50 new files of 4 KiB, `fdatasync` one by one took 8 ms, on four
 //! threads 4 ms, one `syncfs` 1.2 ms; with CPU time in the same order. For one file `fdatasync` is the
 //! quickest. So: few files one by one, many by `syncfs`, and where that cannot be relied upon, on threads.
 
