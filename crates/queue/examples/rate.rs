@@ -24,6 +24,9 @@ struct Bench {
     queue: Queue<usize>,
     events: Receiver<Vec<Event<usize>>>,
     wakeups: u64,
+    /// When each caller's command was sent, and how long the answers took.
+    sent: std::cell::RefCell<Vec<Instant>>,
+    waits: Vec<Duration>,
 }
 
 enum Step {
@@ -40,6 +43,7 @@ impl Bench {
             let Event::Done { tag, result } = event else {
                 continue;
             };
+            self.waits.push(self.sent.borrow()[tag].elapsed());
             steps.push(match result? {
                 Done::Accepted(id) => (tag, Step::Accepted(id.into_inner())),
                 Done::Spool { spool, file } => (tag, Step::Spool(spool, file)),
@@ -50,6 +54,7 @@ impl Bench {
     }
 
     fn send(&self, caller: usize, command: Command) -> Result<(), Box<dyn std::error::Error>> {
+        self.sent.borrow_mut()[caller] = Instant::now();
         self.queue
             .send(caller, command)
             .map_err(|refused| refused.error.into())
@@ -72,18 +77,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         queue,
         events,
         wakeups: 0,
+        sent: vec![Instant::now(); callers].into(),
+        waits: Vec::new(),
     };
     let content = Bytes::from(vec![b'x'; octets]);
 
     let (before, cpu) = (Instant::now(), cpu_time()?);
     let ids = submit(&mut bench, messages, callers, &content)?;
-    report("submit", messages, before, cpu, bench.wakeups)?;
+    report("submit", messages, before, cpu, &mut bench)?;
     sizes(folder.path())?;
 
-    bench.wakeups = 0;
     let (before, cpu) = (Instant::now(), cpu_time()?);
     deliver(&mut bench, &ids, callers)?;
-    report("deliver", messages, before, cpu, bench.wakeups)?;
+    report("deliver", messages, before, cpu, &mut bench)?;
     sizes(folder.path())?;
     let before = Instant::now();
     drop(bench);
@@ -203,16 +209,21 @@ fn report(
     messages: usize,
     before: Instant,
     cpu: Duration,
-    wakeups: u64,
+    bench: &mut Bench,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let (wall, cpu) = (before.elapsed(), cpu_time()? - cpu);
+    bench.waits.sort();
     let each = |time: Duration| time.as_secs_f64() * 1e6 / messages as f64;
     println!(
-        "{what}: {:.0}/s, {:.1} us CPU each, {:.1} messages per wake-up",
+        "{what}: {:.0}/s, {:.1} us CPU each, {:.1} messages per wake-up, waits {:?} median, {:?} longest",
         messages as f64 / wall.as_secs_f64(),
         each(cpu),
-        messages as f64 / wakeups as f64,
+        messages as f64 / bench.wakeups as f64,
+        bench.waits[bench.waits.len() / 2],
+        bench.waits[bench.waits.len() - 1],
     );
+    bench.wakeups = 0;
+    bench.waits.clear();
     Ok(())
 }
 

@@ -30,9 +30,11 @@ const IDLE: Duration = Duration::from_millis(100);
 const REOPEN: Duration = Duration::from_secs(1);
 /// Octets written to the log, by estimate, after which it is moved into the database although
 /// commands wait.
-const LOG_BYTES: usize = 64 << 20;
+const LOG_BYTES: usize = 32 << 20;
+/// What a transaction writes to the log whatever it does: the pages that every one touches.
+const COMMIT_BYTES: usize = 32 << 10;
 /// What a job writes to the log besides content, by estimate.
-const JOB_BYTES: usize = 8 << 10;
+const JOB_BYTES: usize = 5 << 10;
 /// Free pages given back in one step.
 const SHRINK_PAGES: u32 = 512;
 
@@ -101,11 +103,7 @@ impl<T: Send + 'static> CommitThread<T> {
                         self.tidy();
                     }
                 }
-                Found::Idle if self.store.is_none() => {
-                    let mut events = Vec::new();
-                    self.reopen(&mut events);
-                    (self.shared.sink)(events);
-                }
+                Found::Idle if self.store.is_none() => self.reopen(),
                 Found::Idle => self.tidy(),
                 Found::Closed => return self.tidy(),
             }
@@ -114,17 +112,19 @@ impl<T: Send + 'static> CommitThread<T> {
 
     fn batch(&mut self, jobs: Vec<Job<T>>, events: &mut Vec<Event<T>>) {
         if self.store.is_none() {
-            self.reopen(events);
+            self.reopen();
         }
         let room = self
             .shared
             .files
             .check_free(self.shared.settings.min_free, 0);
-        if self.store.is_some() {
-            self.health(room.clone(), events);
-        }
         match self.attempt(&jobs, &room) {
-            Ok(effects) => self.settle(jobs, effects, events),
+            Ok(effects) => {
+                if self.store.is_some() {
+                    self.health(room, events);
+                }
+                self.settle(jobs, effects, events);
+            }
             Err(failed) => self.remedy(jobs, &room, failed, events),
         }
     }
@@ -155,6 +155,7 @@ impl<T: Send + 'static> CommitThread<T> {
             self.log += job.task.bytes() + JOB_BYTES;
             effects.push(effect);
         }
+        self.log += COMMIT_BYTES;
         store.commit().map_err(failed("commit"))?;
         Ok(effects)
     }
@@ -209,7 +210,7 @@ impl<T: Send + 'static> CommitThread<T> {
     }
 
     /// Opens the database again, unless that was tried just now.
-    fn reopen(&mut self, events: &mut Vec<Event<T>>) {
+    fn reopen(&mut self) {
         let just_now = |failed: &(Instant, StorageError)| failed.0.elapsed() < REOPEN;
         if self.failed.as_ref().is_some_and(just_now) {
             return;
@@ -219,7 +220,6 @@ impl<T: Send + 'static> CommitThread<T> {
                 self.store = Some(store);
                 self.failed = None;
                 self.log = 0;
-                self.health(Ok(()), events);
             }
             Err(error) => {
                 self.failed = Some((Instant::now(), StorageError::Failed(error.to_string())));
@@ -251,54 +251,94 @@ impl<T: Send + 'static> CommitThread<T> {
     ) {
         let mut unlink = Vec::new();
         for (job, effect) in jobs.into_iter().zip(effects) {
-            let done = match (job.task, effect) {
-                (_, Err(error)) => Err(error),
-                (_, Ok(Effect::Accepted(queue_id))) => {
-                    Ok(Done::Accepted(Durable::after_commit(queue_id)))
-                }
-                (_, Ok(Effect::Aborted(spool))) => self.unlink_now(spool).map(|_| Done::Aborted),
-                (Task::Update(update), Ok(Effect::Updated(effect))) => {
-                    unlink.extend(effect.unlink);
-                    let reports = effect.reports.into_iter();
-                    Ok(Done::Updated(Updated {
-                        queue_id: update.queue_id,
-                        left: effect.left,
-                        due: effect.due,
-                        reports: reports.map(Durable::after_commit).collect(),
-                    }))
-                }
-                (_, Ok(Effect::Administered(progress))) => {
-                    unlink.extend(progress.unlink);
-                    if let Some(remaining) = progress.remaining {
-                        let task = Task::Administer(remaining);
-                        self.shared.inbox.push_continued(Job { tag: job.tag, task });
-                        continue;
-                    }
-                    Ok(Done::Changed {
-                        messages: progress.changed,
-                    })
-                }
-                (Task::SetAside(queue_id, why), Ok(Effect::SetAside(true))) => {
-                    events.push(Event::SetAside { queue_id, why });
-                    continue;
-                }
-                (_, Ok(Effect::Swept(spools))) => {
-                    let removed = spools
-                        .into_iter()
-                        .filter(|&spool| self.unlink_now(spool).is_ok_and(|removed| removed));
-                    match removed.count() as u64 {
-                        0 => {}
-                        files => events.push(Event::OrphansRemoved { files }),
-                    }
-                    continue;
-                }
-                _ => continue,
+            let Job {
+                tag: Some(tag),
+                task,
+            } = job
+            else {
+                self.settle_own(job.task, effect, events);
+                continue;
             };
-            if let Some(tag) = job.tag {
-                events.push(Event::Done { tag, result: done });
-            }
+            let result = match effect {
+                Err(error) => Err(error),
+                Ok(Effect::Administered(Progress {
+                    remaining: Some(todo),
+                    unlink: files,
+                    ..
+                })) => {
+                    unlink.extend(files);
+                    let task = Task::Administer(todo);
+                    self.shared.inbox.push_continued(Job {
+                        tag: Some(tag),
+                        task,
+                    });
+                    continue;
+                }
+                Ok(effect) => self.done(&task, effect, &mut unlink),
+            };
+            events.push(Event::Done { tag, result });
         }
         self.unlink(unlink);
+    }
+
+    /// What a command came to.
+    fn done(
+        &self,
+        task: &Task,
+        effect: Effect,
+        unlink: &mut Vec<SpoolId>,
+    ) -> Result<Done, StorageError> {
+        Ok(match (task, effect) {
+            (_, Effect::Accepted(queue_id)) => Done::Accepted(Durable::after_commit(queue_id)),
+            (Task::Update(update), Effect::Updated(effect)) => {
+                unlink.extend(effect.unlink);
+                let reports = effect.reports.into_iter();
+                Done::Updated(Updated {
+                    queue_id: update.queue_id,
+                    left: effect.left,
+                    due: effect.due,
+                    reports: reports.map(Durable::after_commit).collect(),
+                })
+            }
+            (_, Effect::Administered(progress)) => {
+                unlink.extend(progress.unlink);
+                Done::Changed {
+                    messages: progress.changed,
+                }
+            }
+            (_, Effect::Aborted(spool)) => {
+                self.unlink_now(spool)?;
+                Done::Aborted
+            }
+            (_, Effect::Updated(_) | Effect::SetAside(_) | Effect::Swept(_)) => {
+                return Err(StorageError::Failed(
+                    "a command was answered as another".to_owned(),
+                ));
+            }
+        })
+    }
+
+    /// The end of work that the queue gave itself.
+    fn settle_own(
+        &self,
+        task: Task,
+        effect: Result<Effect, StorageError>,
+        events: &mut Vec<Event<T>>,
+    ) {
+        match (task, effect) {
+            (Task::SetAside(queue_id, why), Ok(Effect::SetAside(true))) => {
+                events.push(Event::SetAside { queue_id, why });
+            }
+            (_, Ok(Effect::Swept(spools))) => {
+                let removed = |&spool: &SpoolId| self.unlink_now(spool).is_ok_and(|done| done);
+                match spools.iter().filter(|spool| removed(spool)).count() as u64 {
+                    0 => {}
+                    files => events.push(Event::OrphansRemoved { files }),
+                }
+            }
+            // Not done: whoever reads the message next, or the next sweep, asks again.
+            _ => {}
+        }
     }
 
     /// Removes a file unless a message has it; true when it did. Right only between transactions,
@@ -326,14 +366,23 @@ impl<T: Send + 'static> CommitThread<T> {
     }
 
     /// Moves the log into the database, and gives back space that a burst left. That it fails
-    /// loses nothing: the log holds everything, and the next commit will show what is wrong.
+    /// loses nothing, as the log holds everything; it is told, as the log grows.
     fn tidy(&mut self) {
         let Some(store) = &mut self.store else {
             return;
         };
-        let moved = store.checkpoint("PASSIVE").unwrap_or(false);
-        let more = moved && store.shrink(SHRINK_PAGES).unwrap_or(false);
-        self.log = usize::from(more || !moved);
+        let tidied = store.checkpoint("PASSIVE").and_then(|moved| {
+            let more = moved && store.shrink(SHRINK_PAGES)?;
+            Ok(more || !moved)
+        });
+        // Anything but 0 makes the next idle moment go on with it.
+        self.log = tidied.as_ref().map_or(1, |&more| usize::from(more));
+        if let Err(error) = tidied {
+            let error = StorageError::sqlite("move the log into the database", &error);
+            let mut events = Vec::new();
+            self.health(Err(error), &mut events);
+            (self.shared.sink)(events);
+        }
     }
 }
 

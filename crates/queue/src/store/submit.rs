@@ -9,7 +9,7 @@ use super::Store;
 use crate::encode::{
     body_column, id_column, notify_column, return_column, reverse_path_column, state_column,
 };
-use crate::types::{MessageState, NewContent, NewMessage};
+use crate::types::{FIRST_RECIPIENT, MessageState, NewContent, NewMessage};
 
 impl Store {
     /// Adds a message in state incoming, due at once, or on hold.
@@ -31,7 +31,7 @@ impl Store {
             "INSERT INTO recipient (message, number, state, due, attempts, address, notify,
              orcpt_type, orcpt) VALUES (?1, ?2, 0, ?3, 0, ?4, ?5, ?6, ?7)",
         )?;
-        for (number, recipient) in (0i64..).zip(&message.envelope.recipients) {
+        for (number, recipient) in (FIRST_RECIPIENT..).zip(&message.envelope.recipients) {
             let Recipient {
                 address,
                 notify,
@@ -39,7 +39,7 @@ impl Store {
             } = recipient;
             insert.execute(params![
                 id,
-                number,
+                number.cast_signed(),
                 now.0,
                 address.to_string(),
                 notify.map(notify_column),

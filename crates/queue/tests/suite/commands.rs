@@ -505,3 +505,57 @@ fn what_waits_is_bounded() {
         0
     );
 }
+
+#[test]
+fn a_poisoned_command_harms_only_itself() {
+    let fixture = Fixture::new();
+    let poisoned = fixture.submit(message(2, "x")).unwrap();
+    let sound = fixture.submit(message(1, "x")).unwrap();
+    // The next expansion of it would give a number a second time.
+    let spoil = "UPDATE message SET next_number = 1 WHERE id = ?1";
+    fixture
+        .database()
+        .execute(spoil, [poisoned.0.cast_signed()])
+        .unwrap();
+    let bob = Target::Mailbox("bob@example.org".parse().unwrap());
+    let expansion = Fate::Replaced(vec![NewTarget {
+        target: bob,
+        owner: None,
+    }]);
+    let update = |id, fate| Command::Update(Box::new(changes(id, vec![(0, fate)])));
+    let results = fixture.call_all(vec![
+        Command::Submit(Box::new(message(1, "before"))),
+        update(poisoned, expansion),
+        update(sound, Fate::Gone),
+        Command::Submit(Box::new(message(1, "after"))),
+    ]);
+    let went: Vec<bool> = results.iter().map(Result::is_ok).collect();
+    assert_eq!(went, [true, false, true, true]);
+    assert_eq!(fixture.recipients(poisoned).len(), 2);
+    assert_eq!(fixture.reader.message(sound).unwrap(), None);
+    assert_eq!(fixture.counts().incoming, 3);
+}
+
+#[test]
+fn a_hundred_thousand_recipients_are_read_in_pages() {
+    let fixture = Fixture::new();
+    let id = fixture.submit(message(100_000, "x")).unwrap();
+    let (mut after, mut seen, mut pages) = (None, 0, 0);
+    loop {
+        let page = RecipientPage {
+            after,
+            limit: 1000,
+            ..everyone()
+        };
+        let page = fixture.reader.recipients(id, page).unwrap();
+        let Some(last) = page.last() else { break };
+        after = Some(last.number);
+        seen += page.len();
+        pages += 1;
+        let gone = page.iter().map(|r| (r.number, Fate::Gone)).collect();
+        let left = fixture.update(changes(id, gone)).left;
+        assert_eq!(left, 100_000 - seen as u64);
+    }
+    assert_eq!((seen, pages), (100_000, 100));
+    assert_eq!(fixture.counts(), Counts::default());
+}

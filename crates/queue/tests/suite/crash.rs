@@ -93,10 +93,11 @@ fn submit(fixture: &Fixture, number: usize) -> Command {
 
 /// Ends all recipients; one in three with a report in the same transaction.
 fn remove(id: QueueId) -> Command {
-    let reports: Vec<NewMessage> = id.0.is_multiple_of(3)
-        .then(|| message(1, "report"))
-        .into_iter()
-        .collect();
+    let reports: Vec<NewMessage> =
+        id.0.is_multiple_of(3)
+            .then(|| message(1, "report"))
+            .into_iter()
+            .collect();
     let fates = (0..3).map(|number| (number, Fate::Gone)).collect();
     Command::Update(Box::new(Update {
         reports,

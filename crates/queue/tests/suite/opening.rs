@@ -3,8 +3,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use queue::{Content, OpenError, Queue};
+use queue::{Action, Command, Content, OpenError, Queue, Selection};
 
 use crate::common::{Fixture, message, settings};
 
@@ -99,4 +100,26 @@ fn version_1_opens_forever() {
     assert_eq!(&content[..], b"Subject: version 1\r\n\r\nbody\r\n");
     assert_eq!(fixture.counts().incoming, 1);
     assert!(fixture.submit(message(1, "x")).unwrap() > ids[0]);
+}
+
+#[test]
+fn the_file_shrinks_again_after_a_burst() {
+    let fixture = Fixture::new();
+    let submit = || Command::Submit(Box::new(message(1, vec![b'x'; 60_000])));
+    for _ in 0..10 {
+        fixture.call_all((0..100).map(|_| submit()).collect());
+    }
+    let file = fixture.folder.join("queue.sqlite");
+    let size = || fs::metadata(&file).unwrap().len();
+    let until = |what: &str, done: &dyn Fn() -> bool| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !done() {
+            assert!(Instant::now() < deadline, "{what}: {} octets", size());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    until("it did not grow", &|| size() > 60_000_000);
+    assert_eq!(fixture.administer(Action::Delete, Selection::All), 1000);
+    // Below 4 096 free pages it is left alone.
+    until("it did not shrink", &|| size() < 20_000_000);
 }
