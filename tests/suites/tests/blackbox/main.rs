@@ -7,6 +7,10 @@ mod corpus;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod directory;
+#[cfg(test)]
+mod dovecot;
+#[cfg(test)]
 mod interop;
 #[cfg(test)]
 mod layers;
