@@ -58,8 +58,8 @@
 //! Leases and *active* (the scheduler's memory: after a crash every lease is void); routing;
 //! retry times; reports' text; logging (events are the owner's to log); reading spool content.
 //! `mmap` (an I/O error would be a SIGBUS) and `locking_mode=EXCLUSIVE` (would make the commit
-//! thread serve all reads). Preallocation and `fdatasync` instead of `fsync` gained nothing
-//! measurable with a log that is used again from its beginning.
+//! thread serve all reads). `fdatasync` instead of `fsync` gained nothing measurable: what costs is
+//! growing a file, and the log is written over from its beginning again and again.
 //!
 //! Measure with `cargo run --release -p queue --example rate`, and `--example open`.
 

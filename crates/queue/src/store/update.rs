@@ -47,30 +47,30 @@ impl Store {
             }
         }
         if head.recipients <= 0 {
+            // Before a message goes, the rows themselves are asked.
             head.recipients = self.count_recipients(id)?;
         }
-        let (mut due, mut unlink) = (None, None);
-        if head.recipients == 0 {
-            unlink = self.remove(id, &head)?;
-        } else {
-            if before != (head.recipients, head.next_number) {
-                self.connection
-                    .prepare_cached(
-                        "UPDATE message SET recipients = ?2, next_number = ?3 WHERE id = ?1",
-                    )?
-                    .execute([id_column(id), head.recipients, head.next_number])?;
-            }
-            if update.park {
-                due = self.park(id, &head)?;
-            }
-        }
-        let left = u64::try_from(head.recipients).unwrap_or(0);
-        Ok(UpdateEffect {
-            left,
-            due,
+        let mut effect = UpdateEffect {
+            left: u64::try_from(head.recipients).unwrap_or(0),
+            due: None,
             reports,
-            unlink,
-        })
+            unlink: None,
+        };
+        if head.recipients == 0 {
+            effect.unlink = self.remove(id, &head)?;
+            return Ok(effect);
+        }
+        if before != (head.recipients, head.next_number) {
+            self.connection
+                .prepare_cached(
+                    "UPDATE message SET recipients = ?2, next_number = ?3 WHERE id = ?1",
+                )?
+                .execute([id_column(id), head.recipients, head.next_number])?;
+        }
+        if update.park {
+            effect.due = self.park(id, &head)?;
+        }
+        Ok(effect)
     }
 
     /// Applies one change; false when its recipient does not exist (any more).
