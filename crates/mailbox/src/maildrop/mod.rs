@@ -24,6 +24,7 @@
 //! Deliberately absent: IMAP's view (folders, flags, keywords); trust in the `dovecot-pop3-session.lock` of
 //! Dovecot: two servers with one maildrop at a time are told apart by the messages that vanish.
 
+mod fuzz;
 mod maildir;
 mod maildir_list;
 mod maildir_scan;
@@ -42,6 +43,7 @@ use crate::deliver::{Format, Location};
 use crate::error::MailboxError;
 use crate::mbox::LockOptions;
 
+pub use fuzz::{fuzz_mbox, fuzz_uid_list};
 use maildir::MaildirDrop;
 use mbox::MboxDrop;
 pub use reader::MessageReader;

@@ -12,6 +12,8 @@ const TARGETS: &[Target] = &[
     ("ipc_frames", |data| {
         let _ = ipc::fuzz_frames(data);
     }),
+    ("mailbox_mbox", mailbox::maildrop::fuzz_mbox),
+    ("mailbox_uid_list", mailbox::maildrop::fuzz_uid_list),
     ("message_header", mime::fuzz_header),
     ("pop3_content", pop3_proto::fuzz_content),
     ("pop3_login", pop3_proto::fuzz_login),
