@@ -30,15 +30,15 @@ use daemon::{Drain, Service};
 use ipc::Client;
 use jiff::tz::TimeZone;
 use queue::Queue;
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use admission::Admission;
 use intake::Door;
-use manager::{Manager, Parts};
+use manager::{Input, Manager, Parts};
 use server::Server;
 pub use settings::{Access, Settings};
-use sink::Sink;
+use sink::{Sink, Tag};
 
 /// How long channels may take to end once everything is answered.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -94,43 +94,7 @@ pub async fn serve(
     ready: impl FnOnce() -> Result<(), Error>,
 ) -> Result<(), Error> {
     let (inbox, mut inputs) = unbounded_channel();
-    let backlog = Arc::new(AtomicBool::new(false));
-    let sink = Sink::new(inbox.clone(), Arc::clone(&backlog));
-    let begun = Instant::now();
-    let store = Arc::new(Queue::open(
-        &settings.queue_directory,
-        settings.store.clone(),
-        move |events| sink.take(events),
-    )?);
-    let reader = store.reader()?;
-    log::opened(
-        &settings.queue_directory,
-        &reader.counts()?,
-        begun.elapsed(),
-    );
-    let server = Server {
-        access: Arc::new(settings.access.clone()),
-        door: Door {
-            queue: Arc::clone(&store),
-            admission: Admission::new(
-                settings.limits.max_messages,
-                settings.limits.max_recipients,
-                settings.content_memory,
-            ),
-            hold_new: settings.hold_new,
-            drain: drain.clone(),
-        },
-        inbox: inbox.clone(),
-    };
-    let mut manager = Manager::new(Parts {
-        reader,
-        store: Arc::clone(&store),
-        time_zone,
-        directory: Client::new(&settings.directory_socket),
-        inbox,
-        backlog,
-        settings,
-    });
+    let (store, mut manager, server) = assemble(settings, time_zone, inbox, &drain)?;
     // One task, and its channels' tasks below it: they end with this future, however it ends.
     let mut served = JoinSet::new();
     served.spawn(server.run(listening, drain.clone()));
@@ -154,4 +118,52 @@ pub async fn serve(
     // What waits in the store is written before it closes.
     drop(store);
     Ok(())
+}
+
+/// Opens the store and puts the parts together.
+fn assemble(
+    settings: Settings,
+    time_zone: TimeZone,
+    inbox: UnboundedSender<Input>,
+    drain: &Drain,
+) -> Result<(Arc<Queue<Tag>>, Manager, Server), Error> {
+    let backlog = Arc::new(AtomicBool::new(false));
+    let sink = Sink::new(inbox.clone(), Arc::clone(&backlog));
+    let begun = Instant::now();
+    let store = Arc::new(Queue::open(
+        &settings.queue_directory,
+        settings.store.clone(),
+        move |events| sink.take(events),
+    )?);
+    let reader = store.reader()?;
+    log::opened(
+        &settings.queue_directory,
+        &reader.counts()?,
+        begun.elapsed(),
+    );
+    let limits = &settings.limits;
+    let server = Server {
+        access: Arc::new(settings.access.clone()),
+        door: Door {
+            queue: Arc::clone(&store),
+            admission: Admission::new(
+                limits.max_messages,
+                limits.max_recipients,
+                settings.content_memory,
+            ),
+            hold_new: settings.hold_new,
+            drain: drain.clone(),
+        },
+        inbox: inbox.clone(),
+    };
+    let manager = Manager::new(Parts {
+        reader,
+        store: Arc::clone(&store),
+        time_zone,
+        directory: Client::new(&settings.directory_socket),
+        inbox,
+        backlog,
+        settings,
+    });
+    Ok((store, manager, server))
 }

@@ -226,6 +226,10 @@ pub(crate) fn agent_connected(transport: DeliveryTransport, capacity: usize) {
 }
 
 pub(crate) fn agent_gone(transport: DeliveryTransport, leases: usize) {
+    if leases == 0 {
+        // It ended in order, or had nothing to do.
+        return;
+    }
     event!(
         catalogue::AGENT_GONE,
         transport = name(transport),

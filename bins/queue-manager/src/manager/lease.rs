@@ -1,6 +1,7 @@
 //! Leases: work goes to agents, and comes back when they, or their time, are gone.
 
 use std::collections::{BTreeSet, HashMap};
+use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 use ipc::protocol::{DeliveryTransport, LeaseId, QueueMessage, Work, WorkContent, WorkRecipient};
@@ -238,35 +239,43 @@ impl Manager {
             Content::Inline(bytes) => (WorkContent::Payload, bytes, Vec::new()),
             Content::File(file) => (WorkContent::Descriptor, Bytes::new(), vec![file.into()]),
         };
-        let Some(work) = self.work(&lease, place) else {
-            self.close_lease(&lease, schedule::Health::Unknown, now);
-            return;
-        };
+        match self.work(&lease, place) {
+            Some(work) => self.hand_out(agent, lease, work, (payload, fds), instant),
+            None => self.close_lease(&lease, schedule::Health::Unknown, now),
+        }
+    }
+
+    fn hand_out(
+        &mut self,
+        agent: AgentId,
+        lease: Lease,
+        work: Work,
+        (payload, fds): (Bytes, Vec<OwnedFd>),
+        instant: Instant,
+    ) {
         for &number in &lease.recipients {
-            self.with_recipient(queue_id, number, |recipient| {
-                recipient.stage = Stage::Leased
+            self.with_recipient(lease.queue_id, number, |recipient| {
+                recipient.stage = Stage::Leased;
             });
         }
-        let Some(agent_state) = self.agents.agents.get_mut(&agent) else {
+        let Some(known) = self.agents.agents.get_mut(&agent) else {
             return;
         };
         let id = work.lease;
-        agent_state.leases.insert(id);
+        known.leases.insert(id);
         let message = QueueMessage::Work(Box::new(work));
-        if let Err(error) = agent_state.sender.send_with(PUSH, &message, payload, fds) {
+        if let Err(error) = known.sender.send_with(PUSH, &message, payload, fds) {
             // The channel has ended; its task will say so, and the lease lapses.
             tracing::debug!(%error, "work found no agent");
         }
         let deadline = instant + self.settings.attempt_time;
         self.agents.deadlines.insert((deadline, id));
-        self.agents.out.insert(
-            id,
-            Out {
-                agent,
-                deadline,
-                lease,
-            },
-        );
+        let out = Out {
+            agent,
+            deadline,
+            lease,
+        };
+        self.agents.out.insert(id, out);
     }
 
     fn work(&self, lease: &Lease, content: WorkContent) -> Option<Work> {

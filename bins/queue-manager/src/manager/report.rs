@@ -157,13 +157,7 @@ impl Manager {
         head: &[u8],
         now: Timestamp,
     ) -> NewMessage {
-        self.reports_made += 1;
-        let number = self.reports_made;
-        let message_id = MessageId(format!(
-            "<{}.{number}.report@{}>",
-            QueueId(u64::try_from(now.0).unwrap_or(0)),
-            self.settings.hostname.as_ascii()
-        ));
+        let (message_id, boundary_seed) = self.next_report(now);
         let built = Report {
             hostname: &self.settings.hostname,
             postmaster: &self.settings.postmaster,
@@ -182,7 +176,7 @@ impl Manager {
             },
             recipients,
             full_return_limit: self.settings.bounce_size_limit,
-            boundary_seed: u64::try_from(now.0).unwrap_or(0).wrapping_add(number << 48),
+            boundary_seed,
         }
         .build();
         let mut envelope = Envelope::new(ReversePath::Null, vec![NewRecipient::new(to)]);
@@ -197,6 +191,15 @@ impl Manager {
             content: NewContent::Inline(built.content.into()),
             hold: false,
         }
+    }
+
+    /// A name that no other report has, and a number as rare.
+    fn next_report(&mut self, now: Timestamp) -> (MessageId, u64) {
+        self.reports_made += 1;
+        let (number, moment) = (self.reports_made, u64::try_from(now.0).unwrap_or(0));
+        let host = self.settings.hostname.as_ascii();
+        let name = format!("<{}.{number}.report@{host}>", QueueId(moment));
+        (MessageId(name), moment.wrapping_add(number << 48))
     }
 
     /// What the clock of this host shows against UTC.

@@ -63,39 +63,13 @@ impl Manager {
         })
     }
 
+    /// Sends what ended to the store, with the reports that go with it.
     fn record(&mut self, queue_id: QueueId, last: bool, now: Timestamp) {
         let Some(message) = self.messages.get(&queue_id) else {
             return;
         };
         let reporting = last || message.is_owing_much();
-        let mut changes = Vec::new();
-        let mut lines = Vec::new();
-        for (&number, recipient) in &message.recipients {
-            let (ending, is_owed) = match &recipient.stage {
-                Stage::Ended(ending) => (ending, false),
-                Stage::Owed(ending) => (ending, true),
-                _ => continue,
-            };
-            if let Ending::Replaced { failures, .. } = ending {
-                lines.extend(failures.iter().filter_map(|failed| {
-                    let ending = Ending::Failed(failed.reply.clone());
-                    self.line(queue_id, message, recipient, &ending, failed.owner.as_ref())
-                }));
-            }
-            let line = self.line(queue_id, message, recipient, ending, None);
-            let fate = match line {
-                Some(_) if !reporting && is_owed => continue,
-                Some(_) if !reporting => owed(ending, now),
-                line => {
-                    lines.extend(line);
-                    fate(ending)
-                }
-            };
-            changes.push(Change {
-                recipient: number,
-                fate,
-            });
-        }
+        let (changes, lines) = self.changes(queue_id, message, reporting, now);
         // What an expansion put in a recipient's place is due at once.
         let replaced = |change: &Change| matches!(change.fate, Fate::Replaced(_));
         let park = last && !message.withdrawn && !changes.iter().any(replaced);
@@ -119,6 +93,44 @@ impl Manager {
                 self.retry_later(queue_id);
             }
         }
+    }
+
+    /// What became of a message's recipients, and the lines that tell it. Without `reporting`, who is to be
+    /// reported is only marked: one report for all of a message's recipients is better than one for each.
+    fn changes(
+        &self,
+        queue_id: QueueId,
+        message: &Message,
+        reporting: bool,
+        now: Timestamp,
+    ) -> (Vec<Change>, Vec<Line>) {
+        let (mut changes, mut lines) = (Vec::new(), Vec::new());
+        for (&number, recipient) in &message.recipients {
+            let (ending, is_owed) = match &recipient.stage {
+                Stage::Ended(ending) => (ending, false),
+                Stage::Owed(ending) => (ending, true),
+                _ => continue,
+            };
+            if let Ending::Replaced { failures, .. } = ending {
+                lines.extend(failures.iter().filter_map(|failed| {
+                    let ending = Ending::Failed(failed.reply.clone());
+                    self.line(queue_id, message, recipient, &ending, failed.owner.as_ref())
+                }));
+            }
+            let fate = match self.line(queue_id, message, recipient, ending, None) {
+                Some(_) if !reporting && is_owed => continue,
+                Some(_) if !reporting => owed(ending, now),
+                line => {
+                    lines.extend(line);
+                    fate(ending)
+                }
+            };
+            changes.push(Change {
+                recipient: number,
+                fate,
+            });
+        }
+        (changes, lines)
     }
 
     fn send_update(&mut self, queue_id: QueueId, update: Update) {
