@@ -22,6 +22,9 @@ const MAX_CHANNELS: usize = 1024;
 /// How long the last answers may take to leave.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// Answers one request of a protocol, now or later.
+type Answer<P> = fn(&Arc<State>, Frame<<P as Protocol>::Request>, &Sender<<P as Protocol>::Reply>);
+
 /// What the service serves with.
 #[derive(Debug)]
 pub struct Serving {
@@ -83,28 +86,16 @@ async fn channel(new: NewConnection, state: Arc<State>, callers: Callers, drain:
     let protocol = greeted.protocol().to_owned();
     let served = match protocol.as_str() {
         Recipients::NAME if peer.uid == callers.net => {
-            run::<Recipients>(greeted, drain, |frame, sender| {
-                recipients::answer(&state, frame, sender);
-            })
-            .await
+            run::<Recipients>(greeted, drain, &state, recipients::answer).await
         }
         Logins::NAME if peer.uid == callers.net => {
-            run::<Logins>(greeted, drain, |frame, sender| {
-                logins::answer(&state, frame, sender)
-            })
-            .await
+            run::<Logins>(greeted, drain, &state, logins::answer).await
         }
         Expansion::NAME if peer.uid == callers.queue => {
-            run::<Expansion>(greeted, drain, |frame, sender| {
-                expansion::answer(&state, frame, sender);
-            })
-            .await
+            run::<Expansion>(greeted, drain, &state, expansion::answer).await
         }
         Mailboxes::NAME if peer.uid == callers.delivery => {
-            run::<Mailboxes>(greeted, drain, |frame, sender| {
-                mailboxes::answer(&state, frame, sender);
-            })
-            .await
+            run::<Mailboxes>(greeted, drain, &state, mailboxes::answer).await
         }
         other => {
             event!(
@@ -137,7 +128,8 @@ fn fault(protocol: &str, peer: Peer, error: &ReceiveError) {
 async fn run<P: Protocol>(
     greeted: Greeted,
     drain: Drain,
-    mut answer: impl FnMut(Frame<P::Request>, &Sender<P::Reply>),
+    state: &Arc<State>,
+    answer: Answer<P>,
 ) -> Result<(), (&'static str, ReceiveError)> {
     let failed = |error| (P::NAME, error);
     let Connection {
@@ -153,7 +145,7 @@ async fn run<P: Protocol>(
             frame = receiver.receive() => frame.map_err(failed)?,
         };
         match frame {
-            Some(frame) => answer(frame, &sender),
+            Some(frame) => answer(state, frame, &sender),
             None => return Ok(()),
         }
     }

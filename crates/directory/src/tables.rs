@@ -108,8 +108,11 @@ impl Tables {
             Found::Mailbox(user) => AliasFate::Somewhere(Some(user)),
             Found::Moved(new) => return Resolution::Moved(new),
             Found::Unavailable => return Resolution::Unavailable,
+            // What comes of postmaster is not what comes of others who share its catch-all.
+            Found::Alias(_) | Found::Unknown if is_postmaster(address) => {
+                self.fate(address.lookup_key(), address)
+            }
             Found::Alias(alias) => self.fate(alias.id, address),
-            Found::Unknown if is_postmaster(address) => self.fate(address.lookup_key(), address),
             Found::Unknown | Found::Remote => AliasFate::Nowhere,
         };
         match fate {
@@ -172,11 +175,7 @@ impl Tables {
                 return Some(leaves);
             }
         }
-        let users = self.users.as_ref()?;
-        let first = users
-            .iter()
-            .map(|(_, user)| user)
-            .find(|user| user.moved.is_none())?;
+        let first = self.users.as_ref()?.first()?;
         let end = End::Target(Target::Mailbox(first.address.clone()));
         Some(vec![Leaf { end, owner: None }])
     }
@@ -241,11 +240,14 @@ impl Tables {
         })
     }
 
-    /// A system user has one own address, whichever local domain mail came through.
+    /// A system user has one own address, whichever local domain mail came through: in the first domain
+    /// where there is no virtual user of that name, who is somebody else.
     fn system_address(&self, user: &SystemUser) -> Option<Address> {
-        let primary = self.sources.domains.local().first()?;
         let name = LocalPart::from_unquoted(&user.name).ok()?;
-        Some(Address::new(name, primary.clone()))
+        let hosts = self.sources.domains.local().iter();
+        let mut addresses = hosts.map(|host| Address::new(name.clone(), host.clone()));
+        let users = self.users.as_ref()?;
+        addresses.find(|address| users.get(&address.lookup_key()).is_none())
     }
 
     pub(crate) fn system_user(&self, key: &str) -> Option<&SystemUser> {

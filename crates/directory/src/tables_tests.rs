@@ -232,6 +232,22 @@ fn postmaster_always_ends_somewhere() {
     let tables = tables_of(
         sources(),
         "a@example.org:*\n",
+        "@example.org: nobody@example.org\n",
+    );
+    for (recipient, resolution) in [
+        ("other@example.org", "unknown"),
+        ("postmaster@example.org", "local"),
+        ("other@example.org", "unknown"),
+    ] {
+        assert_eq!(
+            show(&tables.resolve(&address(recipient))),
+            resolution,
+            "{recipient}"
+        );
+    }
+    let tables = tables_of(
+        sources(),
+        "a@example.org:*\n",
         "postmaster@other.example: a@example.org\n",
     );
     assert_eq!(tables.domains_without_postmaster(), ["example.org"]);
@@ -344,6 +360,15 @@ fn mailboxes_have_owner_path_and_quota() {
         (ann.owner, ann.path.as_path()),
         (owner, Path::new("/var/mail/ann"))
     );
+    let namesake = tables_of(tables.sources().clone(), "ann@example.org:*\n", "");
+    for (recipient, user, owner) in [
+        ("ann@example.org", "ann@example.org", Owner::Virtual),
+        ("ann@other.example", "ann@other.example", owner),
+    ] {
+        assert_eq!(ends(&namesake, recipient), [user]);
+        let mailbox = namesake.mailbox(&address(user)).unwrap().unwrap();
+        assert_eq!(mailbox.owner, owner, "{recipient}");
+    }
     assert_eq!(tables.mailbox(&address("nobody@example.org")), Ok(None));
     assert_eq!(tables.mailbox(&address("ann@elsewhere.example")), Ok(None));
 }

@@ -237,7 +237,9 @@ impl UserTable {
                 user.address, earlier.line
             ));
         }
-        self.first.get_or_insert_with(|| key.clone());
+        if user.moved.is_none() {
+            self.first.get_or_insert_with(|| key.clone());
+        }
         self.users.insert(key, Entry { user, line });
         Ok(())
     }
@@ -268,7 +270,7 @@ impl UserTable {
         self.users.get(key).map(|entry| entry.line)
     }
 
-    /// The user on the first line, who gets postmaster's mail when nobody else does.
+    /// The first user who has not moved, and who gets postmaster's mail when nobody else does.
     #[must_use]
     pub fn first(&self) -> Option<&User> {
         self.first.as_deref().and_then(|key| self.get(key))
