@@ -10,6 +10,9 @@ const READ: usize = 4 << 10;
 /// How many reads a client may have sent that nobody wants any more.
 const MAX_UNREAD: usize = 16;
 
+/// Made with the first read: what a client pipelined may be all it says.
+pub(crate) type ReadBuffer = Option<Box<[u8; READ]>>;
+
 /// The client, and what is to be written to it.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -32,7 +35,7 @@ impl Client {
     }
 
     /// One read; an empty answer is the end.
-    pub fn read<'b>(&mut self, buffer: &'b mut Option<Box<[u8; READ]>>) -> io::Result<&'b [u8]> {
+    pub fn read<'b>(&mut self, buffer: &'b mut ReadBuffer) -> io::Result<&'b [u8]> {
         let buffer = buffer.get_or_insert_with(|| Box::new([0; READ]));
         loop {
             match self.stream.read(buffer.as_mut_slice()) {

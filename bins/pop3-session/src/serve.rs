@@ -14,7 +14,7 @@ use pop3_proto::{
     SessionStep, Unavailable,
 };
 
-use crate::client::Client;
+use crate::client::{Client, ReadBuffer};
 use crate::log::Log;
 
 /// The bounds of a session.
@@ -199,64 +199,70 @@ impl<W: Wait> Serving<'_, W> {
             if !self.client.out.is_empty() || step != SessionStep::Read {
                 deadline = Instant::now() + idle_timeout;
             }
-            match step {
-                SessionStep::Write => self.client.flush()?,
-                SessionStep::Read => {
-                    self.client.flush()?;
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    match self.wait.wait(self.client.as_fd(), left)? {
-                        Wake::Readable => {}
-                        // RFC 1939 §3: closed without removing any message, and without a reply.
-                        Wake::TimedOut => return Ok(End::Idle),
-                        Wake::Drain => return self.drain(),
-                    }
-                    match self.client.read(&mut buffer)? {
-                        [] => return Ok(End::ClientGone),
-                        input => self.session.receive(input),
-                    }
-                }
-                SessionStep::Deliver { index, body_lines } => {
-                    if self.wait.wait(self.client.as_fd(), Duration::ZERO)? == Wake::Drain {
-                        return self.drain();
-                    }
-                    if !self.deliver(index, body_lines)? {
-                        return Ok(End::CutShort);
-                    }
-                }
+            let end = match step {
+                SessionStep::Write => self.client.flush().map(|()| None)?,
+                SessionStep::Read => self.read(deadline, &mut buffer)?,
+                SessionStep::Deliver { index, body_lines } => self.deliver(index, body_lines)?,
                 SessionStep::Update => return self.update(),
-                SessionStep::Close(end) => {
-                    self.client.flush()?;
-                    self.client.close();
-                    return Ok(match end {
-                        SessionEnd::Quit => End::Quit,
-                        SessionEnd::Errors => End::Errors,
-                    });
-                }
+                SessionStep::Close(SessionEnd::Quit) => Some(End::Quit),
+                SessionStep::Close(SessionEnd::Errors) => Some(End::Errors),
+            };
+            if let Some(end) = end {
+                self.close(end)?;
+                return Ok(end);
             }
         }
     }
 
-    fn drain(mut self) -> io::Result<End> {
-        pop3_proto::shutting_down(&mut self.client.out);
+    /// Writes what there is, and waits for input.
+    fn read(&mut self, deadline: Instant, buffer: &mut ReadBuffer) -> io::Result<Option<End>> {
         self.client.flush()?;
-        self.client.close();
-        Ok(End::Drain)
+        let left = deadline.saturating_duration_since(Instant::now());
+        match self.wait.wait(self.client.as_fd(), left)? {
+            Wake::Readable => {}
+            Wake::TimedOut => return Ok(Some(End::Idle)),
+            Wake::Drain => return Ok(Some(End::Drain)),
+        }
+        match self.client.read(buffer)? {
+            [] => return Ok(Some(End::ClientGone)),
+            input => self.session.receive(input),
+        }
+        Ok(None)
     }
 
-    /// Sends a message, or says why not; `false` if it broke off, after which nothing sensible can be said.
-    fn deliver(&mut self, index: u32, body_lines: Option<u32>) -> io::Result<bool> {
+    /// Says what is to be said last, and closes.
+    fn close(mut self, end: End) -> io::Result<()> {
+        match end {
+            End::Drain => pop3_proto::shutting_down(&mut self.client.out),
+            // RFC 1939 §3: closed without removing any message, and without a reply.
+            End::Idle => {}
+            // The client must see that the message has no end.
+            End::CutShort | End::ClientGone => return Ok(()),
+            End::NotOpened | End::Quit | End::Errors => {}
+        }
+        self.client.flush()?;
+        self.client.close();
+        Ok(())
+    }
+
+    /// Sends a message, or says why not. If it breaks off, nothing sensible can be said any more.
+    fn deliver(&mut self, index: u32, body_lines: Option<u32>) -> io::Result<Option<End>> {
+        // A long pipeline does not wait for input in between.
+        if self.wait.wait(self.client.as_fd(), Duration::ZERO)? == Wake::Drain {
+            return Ok(Some(End::Drain));
+        }
         let mut reader = match self.drop.message(index) {
             Ok(Found::Message(reader)) => reader,
             Ok(Found::Gone) => {
                 self.session
                     .unavailable(Unavailable::Gone, &mut self.client.out);
-                return Ok(true);
+                return Ok(None);
             }
             Err(error) => {
                 self.log.message_failed(&error);
                 self.session
                     .unavailable(Unavailable::Unreadable, &mut self.client.out);
-                return Ok(true);
+                return Ok(None);
             }
         };
         self.session.begin(reader.octets(), &mut self.client.out);
@@ -270,11 +276,11 @@ impl<W: Wait> Serving<'_, W> {
                     self.report.retrieved += 1;
                     self.report.bytes += reader.octets();
                 }
-                Ok(true)
+                Ok(None)
             }
             Err(error) => {
                 self.log.message_failed(&error);
-                Ok(false)
+                Ok(Some(End::CutShort))
             }
         }
     }
