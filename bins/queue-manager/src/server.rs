@@ -207,3 +207,35 @@ async fn farewell<M>(sender: &Sender<M>) {
     sender.goodbye();
     sender.written().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_user_may_do_its_own_and_root_everything() {
+        let access = Access {
+            intake: vec![1],
+            delivery: vec![2],
+            control_users: vec![3],
+            control_groups: vec![30],
+        };
+        let peer = |uid, gid| Peer {
+            uid,
+            gid,
+            pid: None,
+        };
+        for (peer, intake, delivery, control) in [
+            (peer(0, 0), true, true, true),
+            (peer(1, 9), true, false, false),
+            (peer(2, 9), false, true, false),
+            (peer(3, 9), false, false, true),
+            (peer(4, 30), false, false, true),
+            (peer(4, 9), false, false, false),
+        ] {
+            assert_eq!(access.may(&access.intake, peer), intake, "{peer:?}");
+            assert_eq!(access.may(&access.delivery, peer), delivery, "{peer:?}");
+            assert_eq!(access.may_control(peer), control, "{peer:?}");
+        }
+    }
+}

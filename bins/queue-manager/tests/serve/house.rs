@@ -1,6 +1,8 @@
 //! A queue-manager in a temporary folder, with stand-ins for smtpd, the directory and local-delivery.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
@@ -11,7 +13,8 @@ use bytes::Bytes;
 use ipc::protocol::{
     AgentMessage, Delivery, DeliveryTransport, Expansion, ExpansionLeaf, ExpansionReply, Intake,
     IntakeReply, IntakeRequest, LeafEnd, Origin, QueueControl, QueueControlReply,
-    QueueControlRequest, QueueMessage, QueueStatus, RecipientSummary, Selection, Work, WorkOutcome,
+    QueueControlRequest, QueueMessage, QueueStatus, RecipientSummary, Selection, SpoolId, Work,
+    WorkOutcome,
 };
 use ipc::{Caller, Connection, Frame, Listener, PUSH, Protocol};
 use mail_types::{Address, Domain, Envelope, Outcome, QueueId, Recipient, ReversePath, Target};
@@ -186,6 +189,34 @@ impl House {
             IntakeReply::Durable { queue_id } => queue_id,
             other => panic!("{other:?}"),
         }
+    }
+
+    pub fn spool_folder(&self) -> PathBuf {
+        self.settings.queue_directory.join("spool")
+    }
+
+    /// Writes content into a spool file, not committed yet.
+    pub async fn spool(&self, smtpd: &Caller<Intake>, content: &[u8]) -> SpoolId {
+        let open = IntakeRequest::OpenSpool { expected: 0 };
+        let opened = smtpd.call(&open, Bytes::new(), Vec::new(), PATIENCE);
+        let mut opened = opened.await.unwrap();
+        let mut file = File::from(opened.fds.pop().unwrap());
+        file.write_all(content).unwrap();
+        match opened.message {
+            IntakeReply::Spool { spool } => spool,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub async fn commit(&self, smtpd: &Caller<Intake>, spool: SpoolId, size: u64) -> IntakeReply {
+        let commit = IntakeRequest::Commit {
+            spool,
+            size,
+            envelope: envelope("alice@example.org", &["bob@example.org"]),
+            origin: origin(),
+        };
+        let reply = smtpd.call(&commit, Bytes::new(), Vec::new(), PATIENCE);
+        reply.await.unwrap().message
     }
 
     pub async fn control(&self, request: QueueControlRequest) -> QueueControlReply {

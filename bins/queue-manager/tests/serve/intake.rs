@@ -1,8 +1,5 @@
 //! Mail comes in.
 
-use std::fs::File;
-use std::io::Write as _;
-
 use bytes::Bytes;
 use ipc::CallError;
 use ipc::protocol::{IntakeReply, IntakeRequest, QueueStatus, Refusal, SpoolId};
@@ -36,36 +33,15 @@ async fn a_message_is_durable_then_delivered_then_gone() {
 #[tokio::test]
 async fn large_content_goes_by_a_file() {
     let house = House::open();
-    let smtpd = house.smtpd().await;
-    let open = IntakeRequest::OpenSpool { expected: 300_000 };
-    let mut opened = smtpd
-        .call(&open, Bytes::new(), Vec::new(), PATIENCE)
-        .await
-        .unwrap();
-    let IntakeReply::Spool { spool } = opened.message else {
-        panic!("{:?}", opened.message);
-    };
     let large = vec![b'x'; 300_000];
-    let mut file = File::from(opened.fds.pop().unwrap());
-    file.write_all(&large).unwrap();
-    let commit = |size, spool| IntakeRequest::Commit {
-        spool,
-        size,
-        envelope: envelope("alice@example.org", &["bob@example.org"]),
-        origin: origin(),
-    };
+    let smtpd = house.smtpd().await;
+    let spool = house.spool(&smtpd, &large).await;
     for (size, spool) in [(1, spool), (300_000, SpoolId(1))] {
-        let request = commit(size, spool);
-        let reply = smtpd.call(&request, Bytes::new(), Vec::new(), PATIENCE);
-        let refused = IntakeReply::Refused(Refusal::SpoolMismatch);
-        assert_eq!(reply.await.unwrap().message, refused);
+        let reply = house.commit(&smtpd, spool, size).await;
+        assert_eq!(reply, IntakeReply::Refused(Refusal::SpoolMismatch));
     }
-    let request = commit(300_000, spool);
-    let reply = smtpd.call(&request, Bytes::new(), Vec::new(), PATIENCE);
-    assert!(matches!(
-        reply.await.unwrap().message,
-        IntakeReply::Durable { .. }
-    ));
+    let reply = house.commit(&smtpd, spool, 300_000).await;
+    assert!(matches!(reply, IntakeReply::Durable { .. }), "{reply:?}");
     let mut agent = house.agent(1).await;
     let (_, content) = agent.deliver_next().await;
     assert!(content == large);
@@ -73,15 +49,45 @@ async fn large_content_goes_by_a_file() {
 }
 
 #[tokio::test]
+async fn a_message_whose_content_is_gone_is_set_aside_and_harms_no_other() {
+    let mut house = House::open();
+    let smtpd = house.smtpd().await;
+    let spool = house.spool(&smtpd, b"large").await;
+    let reply = house.commit(&smtpd, spool, 5).await;
+    assert!(matches!(reply, IntakeReply::Durable { .. }), "{reply:?}");
+    house.stop().await;
+    std::fs::remove_file(house.spool_folder().join(spool.to_string())).unwrap();
+    house.start();
+    house
+        .submit("alice@example.org", &["bob@example.org"])
+        .await;
+    let mut agent = house.agent(4).await;
+    let (_, content) = agent.deliver_next().await;
+    assert_eq!(content, CONTENT);
+    house
+        .until("set aside", |status| {
+            (status.corrupt, status.active, status.incoming) == (1, 0, 0)
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_spool_file_can_be_committed_after_a_restart() {
+    let mut house = House::open();
+    let smtpd = house.smtpd().await;
+    let spool = house.spool(&smtpd, b"large").await;
+    house.stop().await;
+    house.start();
+    let reply = house.commit(&house.smtpd().await, spool, 5).await;
+    assert!(matches!(reply, IntakeReply::Durable { .. }), "{reply:?}");
+}
+
+#[tokio::test]
 async fn an_aborted_spool_file_is_removed_and_one_whose_writer_died_as_well() {
     let house = House::open();
     let smtpd = house.smtpd().await;
     let open = IntakeRequest::OpenSpool { expected: 0 };
-    let files = || {
-        std::fs::read_dir(house.settings.queue_directory.join("spool"))
-            .unwrap()
-            .count()
-    };
+    let files = || std::fs::read_dir(house.spool_folder()).unwrap().count();
     let mut last = SpoolId(0);
     for _ in 0..2 {
         let opened = smtpd

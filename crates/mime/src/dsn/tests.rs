@@ -1,5 +1,6 @@
 use super::*;
 use mail_types::BodyKind;
+use proptest::prelude::*;
 
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
@@ -221,5 +222,35 @@ fn every_kind_of_report_reads_well() {
         );
         assert!(text.contains(says), "{text}");
         assert!(text.lines().all(|line| line.len() <= 78), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_report_has_three_parts_and_one_header(
+        content in proptest::collection::vec(any::<u8>(), 0..300),
+        said in any::<String>(),
+        envelope_id in any::<String>(),
+        size in 0u64..2000,
+        smtputf8: bool,
+    ) {
+        let failed = recipient("bob@example.org", Action::Failed, NO_USER, &said);
+        let message = Original {
+            size,
+            smtputf8,
+            envelope_id: Some(&envelope_id),
+            ..original(&content)
+        };
+        let built = build(message, &[failed], "alice@example.org").content;
+        let header = Header::of(&built);
+        prop_assert!(header.is_complete());
+        prop_assert_eq!(header.fields().count(), 8);
+        let value = header.find("Content-Type").unwrap().text().into_owned();
+        let boundary = value.split('"').nth(1).unwrap().to_owned();
+        let finder = memmem::Finder::new(boundary.as_bytes());
+        // In the header, before each part, at the end.
+        prop_assert_eq!(finder.find_iter(&built).count(), 5);
+        let fields = built.split(|&b| b == b'\n').filter(|line| line.starts_with(b"Action:"));
+        prop_assert!(fields.count() >= 1);
     }
 }
