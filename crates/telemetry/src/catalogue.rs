@@ -138,13 +138,13 @@ events! {
     RECIPIENT_DELIVERED = "recipient_delivered", INFO,
         [queue_id, to, original_to, transport, destination, attempts, delay_ms, status, reason];
     /// A recipient could not be reached now.
-    RECIPIENT_DEFERRED = "recipient_deferred", WARN,
+    RECIPIENT_DEFERRED = "recipient_deferred", INFO,
         [queue_id, to, original_to, transport, destination, attempts, delay_ms, status, reason, next];
     /// A recipient cannot be reached; the sender is told.
-    RECIPIENT_FAILED = "recipient_failed", WARN,
+    RECIPIENT_FAILED = "recipient_failed", INFO,
         [queue_id, to, original_to, transport, destination, attempts, delay_ms, status, reason];
     /// A recipient could not be reached within the lifetime; the sender is told.
-    RECIPIENT_EXPIRED = "recipient_expired", WARN,
+    RECIPIENT_EXPIRED = "recipient_expired", INFO,
         [queue_id, to, original_to, transport, destination, attempts, delay_ms, status, reason];
     /// A recipient was replaced by others, as an alias says.
     RECIPIENT_EXPANDED = "recipient_expanded", DEBUG, [queue_id, to, recipients];
