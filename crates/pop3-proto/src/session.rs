@@ -186,12 +186,6 @@ impl Session {
         }
     }
 
-    /// Whether a reply is under way that must not be mixed with another text.
-    #[must_use]
-    pub const fn is_between_commands(&self) -> bool {
-        matches!(self.state, State::Command)
-    }
-
     fn command(&mut self, command: Command, listing: &impl Listing, out: &mut Vec<u8>) {
         let errors = std::mem::take(&mut self.errors);
         match command {
