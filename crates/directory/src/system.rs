@@ -12,6 +12,9 @@ use mail_types::LocalPart;
 use crate::file::{self, Problem};
 use crate::hash::PasswordHash;
 
+/// The user that stands for no user at all, on every Linux.
+const NOBODY: u32 = 65_534;
+
 /// One user of the system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemUser {
@@ -32,7 +35,7 @@ pub struct SystemTable {
 }
 
 impl SystemTable {
-    /// Reads a passwd file; users below `first_uid` are left out, and uid 0 always.
+    /// Reads a passwd file; users below `first_uid` are left out, and root and nobody always.
     pub(crate) fn load(path: &Path, first_uid: u32) -> Result<Self, Vec<Problem>> {
         let text = file::read(path, "it should hold the system's users")?;
         Ok(Self::parse(&text, first_uid))
@@ -42,7 +45,7 @@ impl SystemTable {
     pub(crate) fn parse(text: &str, first_uid: u32) -> Self {
         let mut users = HashMap::new();
         for user in text.lines().filter_map(parse_entry) {
-            if user.uid >= first_uid.max(1) && user.gid != 0 {
+            if user.uid >= first_uid.max(1) && user.uid != NOBODY && user.gid != 0 {
                 users.entry(user.name.to_lowercase()).or_insert(user);
             }
         }
@@ -124,6 +127,7 @@ mod tests {
                     toor:x:1001:0::/root:/bin/sh\n\
                     .dot:x:1002:100::/h:/bin/sh\n\
                     nohome:x:1003:100::home:/bin/sh\n\
+                    nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n\
                     +nis::::::\n\
                     broken:x\n";
         let table = SystemTable::parse(text, 1000);

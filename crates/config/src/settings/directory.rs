@@ -47,7 +47,7 @@ settings! {
             readers: ["directory"],
         }
         /// System users with a lower number have no mailbox and cannot log in: name who reads their mail in
-        /// the aliases file. Root never has one.
+        /// the aliases file. Root and nobody never have one.
         first_uid: u32 {
             default: 1000,
             range: 1 => u32::MAX,
