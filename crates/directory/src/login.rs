@@ -7,7 +7,7 @@ use mail_types::Address;
 use crate::file::Problem;
 use crate::hash::{PasswordHash, VerifyError};
 use crate::locate::UserMailbox;
-use crate::system::shadow_hash;
+use crate::system::Shadow;
 use crate::tables::Tables;
 
 /// A password check that is ready to be run, on a thread that may be busy for a while.
@@ -22,7 +22,11 @@ pub struct LoginCheck {
 #[derive(Clone, Debug)]
 enum HashSource {
     Known(PasswordHash),
-    Shadow { file: PathBuf, name: String },
+    /// Of a system user, or of nobody, for the time it takes.
+    Shadow {
+        file: PathBuf,
+        name: Option<String>,
+    },
 }
 
 /// Why a check came to no result.
@@ -67,13 +71,20 @@ impl Tables {
             return Some(LoginCheck {
                 hash: HashSource::Shadow {
                     file: source.shadow.clone(),
-                    name: user.name.clone(),
+                    name: Some(user.name.clone()),
                 },
                 mailbox: self.system_mailbox(user),
             });
         }
+        let hash = match (users.hash_for_unknown(), source) {
+            (None, Some(source)) => HashSource::Shadow {
+                file: source.shadow.clone(),
+                name: None,
+            },
+            _ => HashSource::Known(self.hash_for_unknown()),
+        };
         Some(LoginCheck {
-            hash: HashSource::Known(self.hash_for_unknown()),
+            hash,
             mailbox: None,
         })
     }
@@ -111,19 +122,19 @@ impl LoginCheck {
     /// # Errors
     /// When it could not be found out.
     pub fn run(self, password: &[u8], today: i64) -> Result<Option<UserMailbox>, LoginError> {
-        let hash = match self.hash {
-            HashSource::Known(hash) => Some(hash),
+        let (hash, mailbox) = match self.hash {
+            HashSource::Known(hash) => (hash, self.mailbox),
             HashSource::Shadow { file, name } => {
-                let hash = shadow_hash(&file, &name, today).map_err(LoginError::Shadow)?;
-                hash.filter(|hash| hash.scheme() != crate::Scheme::Locked)
+                let shadow = Shadow::load(&file).map_err(LoginError::Shadow)?;
+                let own = name.and_then(|name| shadow.hash(&name, today));
+                match own {
+                    Some(hash) => (hash, self.mailbox),
+                    None => (shadow.any_hash().unwrap_or_else(PasswordHash::nobody), None),
+                }
             }
         };
-        let Some(hash) = hash else {
-            PasswordHash::nobody().verify(password)?;
-            return Ok(None);
-        };
         let right = hash.verify(password)?;
-        Ok(self.mailbox.filter(|_| right))
+        Ok(mailbox.filter(|_| right))
     }
 }
 

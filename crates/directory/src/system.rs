@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use mail_types::LocalPart;
 
 use crate::file::{self, Problem};
-use crate::hash::PasswordHash;
+use crate::hash::{PasswordHash, Scheme};
 
 /// The user that stands for no user at all, on every Linux.
 const NOBODY: u32 = 65_534;
@@ -90,34 +90,48 @@ fn parse_entry(line: &str) -> Option<SystemUser> {
     })
 }
 
-/// The password hash of a user in a shadow file; `None` when the user has none that can be checked
-/// here, or the account is over.
-///
-/// `today` is in days since 1970, as shadow(5) counts.
-pub(crate) fn shadow_hash(
-    path: &Path,
-    name: &str,
-    today: i64,
-) -> Result<Option<PasswordHash>, Vec<Problem>> {
-    let text = file::read(path, "without it no system user can log in")?;
-    let entry = text
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let Some(entry) = entry else {
-        return Ok(None);
-    };
-    let fields: Vec<&str> = entry.split(':').collect();
-    let expires = fields.get(6).and_then(|days| days.parse::<i64>().ok());
-    if expires.is_some_and(|day| day <= today) {
-        return Ok(None);
+/// A shadow file.
+#[derive(Debug)]
+pub(crate) struct Shadow(String);
+
+impl Shadow {
+    /// Reads it.
+    pub(crate) fn load(path: &Path) -> Result<Self, Vec<Problem>> {
+        file::read(path, "without it no system user can log in").map(Self)
     }
-    Ok(PasswordHash::parse(fields.first().unwrap_or(&"")).ok())
+
+    /// The password hash of a user; `None` when the user has none that can be checked here, is locked,
+    /// or the account is over.
+    ///
+    /// `today` is in days since 1970, as shadow(5) counts.
+    pub(crate) fn hash(&self, name: &str, today: i64) -> Option<PasswordHash> {
+        let mut entries = self.entries();
+        let fields = entries.find(|fields| fields.first() == Some(&name))?;
+        let expires = fields.get(7).and_then(|days| days.parse::<i64>().ok());
+        if expires.is_some_and(|day| day <= today) {
+            return None;
+        }
+        usable(&fields)
+    }
+
+    /// Somebody's hash, to check a password of nobody against.
+    pub(crate) fn any_hash(&self) -> Option<PasswordHash> {
+        self.entries().find_map(|fields| usable(&fields))
+    }
+
+    fn entries(&self) -> impl Iterator<Item = Vec<&str>> {
+        self.0.lines().map(|line| line.split(':').collect())
+    }
+}
+
+fn usable(fields: &[&str]) -> Option<PasswordHash> {
+    let hash = PasswordHash::parse(fields.get(1)?).ok()?;
+    (hash.scheme() != Scheme::Locked).then_some(hash)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::Scheme;
 
     #[test]
     fn entries_without_rights_or_sense_are_left_out() {
@@ -148,17 +162,25 @@ mod tests {
              dee:$1$x$y:1::::::\neve::1::::::\n"
         );
         std::fs::write(&file, text).unwrap();
-        let scheme = |name, today| {
-            let hash = shadow_hash(&file, name, today).unwrap();
-            hash.map(|hash| hash.scheme())
-        };
-        assert_eq!(scheme("ann", 20_000), Some(Scheme::Sha256Crypt));
-        assert_eq!(scheme("bob", 19_999), Some(Scheme::Sha256Crypt));
-        assert_eq!(scheme("bob", 20_000), None);
-        assert_eq!(scheme("cy", 20_000), Some(Scheme::Locked));
-        for name in ["dee", "eve", "an", "nobody"] {
-            assert_eq!(scheme(name, 20_000), None, "{name}");
+        let shadow = Shadow::load(&file).unwrap();
+        for (name, today, found) in [
+            ("ann", 20_000, true),
+            ("bob", 19_999, true),
+            ("bob", 20_000, false),
+            ("cy", 20_000, false),
+            ("dee", 20_000, false),
+            ("eve", 20_000, false),
+            ("an", 20_000, false),
+            ("", 20_000, false),
+        ] {
+            assert_eq!(shadow.hash(name, today).is_some(), found, "{name}");
         }
-        assert!(shadow_hash(&dir.path().join("none"), "ann", 0).is_err());
+        assert_eq!(shadow.any_hash().unwrap().scheme(), Scheme::Sha256Crypt);
+        assert!(
+            Shadow("ann:!:1\nempty::1\n\n".to_owned())
+                .any_hash()
+                .is_none()
+        );
+        assert!(Shadow::load(&dir.path().join("none")).is_err());
     }
 }
