@@ -6,10 +6,12 @@ use bytes::Bytes;
 use daemon::Drain;
 use ipc::protocol::{Intake, IntakeReply, IntakeRequest};
 use ipc::{Connection, Frame, Protocol};
-use queue::{Command, NewContent, NewMessage, Queue, SpoolId};
+use queue::{Command, NewContent, NewMessage, Queue, SpoolId, StorageError};
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::admission::Admission;
 use crate::log;
+use crate::manager::Input;
 use crate::sink::{AfterAccept, Fresh, IntakePeer, IntakeTag, Tag, refusal};
 
 /// Messages with more recipients are read from the store by pages, so that memory stays bounded.
@@ -20,6 +22,7 @@ const FRESH_RECIPIENTS: usize = 100;
 pub(crate) struct Door {
     pub(crate) queue: Arc<Queue<Tag>>,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) inbox: UnboundedSender<Input>,
     pub(crate) hold_new: bool,
     pub(crate) drain: Drain,
 }
@@ -140,7 +143,10 @@ impl Door {
             return;
         };
         log::turned_away(&not_taken.error);
-        if !matches!(not_taken.error, queue::StorageError::Closed) {
+        if not_taken.error == StorageError::Closed {
+            // Not answered, as it was not begun. The manager ends this program.
+            let _ = self.inbox.send(Input::StoreEnded);
+        } else {
             let reply = IntakeReply::Refused(refusal(&not_taken.error));
             if let Err(error) = peer.sender().send(id, &reply) {
                 tracing::debug!(%error, "a refusal found no peer");

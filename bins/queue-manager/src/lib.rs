@@ -55,9 +55,9 @@ pub enum Error {
     /// The queue cannot be opened.
     #[error(transparent)]
     Open(#[from] queue::OpenError),
-    /// The queue cannot be read.
-    #[error("cannot read the queue: {0}")]
-    Read(#[from] queue::StorageError),
+    /// The queue cannot be read, or its threads have ended.
+    #[error("the queue cannot be served: {0}")]
+    Store(#[from] queue::StorageError),
     /// The socket cannot be served.
     #[error("cannot serve the queue's socket: {0}")]
     Listen(#[from] std::io::Error),
@@ -100,7 +100,7 @@ pub async fn serve(
     served.spawn(server.run(listening, drain.clone()));
     ready()?;
     tokio::select! {
-        () = manager.run(&mut inputs, drain.requested()) => {}
+        ended = manager.run(&mut inputs, drain.requested()) => ended?,
         Some(ended) = served.join_next() => {
             // It ends by itself only when it cannot begin.
             return ended.map_err(std::io::Error::other)?.map_err(Error::from);
@@ -151,6 +151,7 @@ fn assemble(
                 limits.max_recipients,
                 settings.content_memory,
             ),
+            inbox: inbox.clone(),
             hold_new: settings.hold_new,
             drain: drain.clone(),
         },

@@ -208,6 +208,10 @@ impl Manager {
 
     /// Hands out work while there is some and an agent has room.
     pub(super) fn lease(&mut self, instant: Instant, now: Timestamp) {
+        if self.lease_not_before.is_some_and(|at| instant < at) {
+            return;
+        }
+        self.lease_not_before = None;
         for transport in crate::Settings::TRANSPORTS {
             while let Some(agent) = self.agents.with_room(transport) {
                 let Some(lease) = self.scheduler.next(&transport, now) else {

@@ -83,6 +83,8 @@ pub(crate) struct Message {
     pub(crate) recording: bool,
     /// That update also takes it out of memory.
     pub(crate) parking: bool,
+    /// The last update failed, and that was said.
+    pub(crate) unrecorded: bool,
     /// An administrator moved it: nothing new is begun.
     pub(crate) withdrawn: bool,
 }
@@ -97,6 +99,7 @@ impl Message {
             read_to: None,
             read_all: false,
             recording: false,
+            unrecorded: false,
             parking: false,
             withdrawn: false,
         }

@@ -31,7 +31,7 @@ use ipc::protocol::{
 use ipc::{Client, Frame, Sender};
 use jiff::tz::TimeZone;
 use mail_types::{Address, QueueId, Target, Timestamp};
-use queue::{Done, Event, Queue, Reader};
+use queue::{Done, Event, Queue, Reader, StorageError};
 use schedule::Scheduler;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::time::{Duration, Instant};
@@ -63,6 +63,8 @@ pub(crate) struct AgentId(pub(crate) u64);
 pub(crate) enum Input {
     /// By the store.
     Stored(Vec<Stored>),
+    /// The store takes nothing any more: its thread died of a fault.
+    StoreEnded,
     /// By an agent that is ready for work.
     AgentReady {
         agent: AgentId,
@@ -135,6 +137,9 @@ pub(crate) struct Manager {
     /// Messages to settle again, and when: the store did not take or give what was needed.
     retries: BTreeSet<(Instant, QueueId)>,
     reports_made: u64,
+    /// Nothing is leased before: what became of deliveries could not be recorded.
+    lease_not_before: Option<Instant>,
+    store_ended: bool,
 }
 
 /// What a manager is made of.
@@ -166,33 +171,37 @@ impl Manager {
             settling: false,
             retries: BTreeSet::new(),
             reports_made: 0,
+            lease_not_before: None,
+            store_ended: false,
             settings,
         }
     }
 
-    /// Works until the inbox is closed or `ended` is ready. To be called again is allowed.
+    /// Works until `ended` is ready.
+    ///
+    /// # Errors
+    /// The store has ended.
     pub(crate) async fn run(
         &mut self,
         inbox: &mut UnboundedReceiver<Input>,
         ended: impl Future<Output = ()>,
-    ) {
+    ) -> Result<(), StorageError> {
         tokio::pin!(ended);
         let mut inputs = Vec::with_capacity(BATCH);
         loop {
             let more = self.turn();
             let wake = self.next_wake(more);
             tokio::select! {
-                count = inbox.recv_many(&mut inputs, BATCH) => {
-                    if count == 0 {
-                        return;
-                    }
-                }
+                _ = inbox.recv_many(&mut inputs, BATCH) => {}
                 () = tokio::time::sleep_until(wake) => {}
-                () = &mut ended => return,
+                () = &mut ended => return Ok(()),
             }
             let now = Timestamp::from(std::time::SystemTime::now());
             for input in inputs.drain(..) {
                 self.input(input, now);
+            }
+            if self.store_ended {
+                return Err(StorageError::Closed);
             }
         }
     }
@@ -244,6 +253,7 @@ impl Manager {
             self.retries.first().map(|(at, _)| *at),
             self.loader.next_wake(),
             self.expander.next_wake(),
+            self.lease_not_before,
         ]
         .into_iter()
         .flatten()
@@ -257,6 +267,7 @@ impl Manager {
                     self.stored(event, now);
                 }
             }
+            Input::StoreEnded => self.store_ended = true,
             Input::AgentReady {
                 agent,
                 sender,

@@ -1,12 +1,12 @@
 //! From memory to disk: updates, and what follows when they are durable.
 
-use mail_types::QueueId;
-use mail_types::Timestamp;
+use mail_types::{QueueId, Timestamp};
 use queue::{Change, Command, Fate, RecipientState, StorageError, Update, Updated};
+use tokio::time::Instant;
 
-use super::Manager;
 use super::message::{Ending, Message, Stage};
 use super::report::Line;
+use super::{Manager, STORE_PAUSE};
 use crate::log;
 use crate::sink::Tag;
 
@@ -171,6 +171,7 @@ impl Manager {
             return;
         };
         message.recording = false;
+        message.unrecorded = false;
         let mut replaced = false;
         message.recipients.retain(|_, recipient| {
             let Stage::Recording(ending) = &recipient.stage else {
@@ -200,10 +201,15 @@ impl Manager {
 
     /// An update failed: nothing of it is on disk, and all of it is tried again later.
     pub(super) fn not_updated(&mut self, queue_id: QueueId, error: &StorageError) {
-        log::not_recorded(queue_id, error);
+        self.store_ended |= *error == StorageError::Closed;
+        // What is delivered now might have to be delivered again.
+        self.lease_not_before = Some(Instant::now() + STORE_PAUSE);
         let Some(message) = self.messages.get_mut(&queue_id) else {
             return;
         };
+        if !std::mem::replace(&mut message.unrecorded, true) {
+            log::not_recorded(queue_id, error);
+        }
         message.recording = false;
         for recipient in message.recipients.values_mut() {
             let stage = std::mem::replace(&mut recipient.stage, Stage::Expanding);

@@ -13,7 +13,7 @@ settings! {
         inline_limit: Size {
             default: Size::kib(64),
             range: Size::kib(1) => Size::kib(1024),
-            readers: ["smtpd", "queue-manager"],
+            readers: ["smtpd"],
         }
         /// New mail is refused with 452 while less than this is free on the queue's file system. At
         /// least one and a half times `smtpd.message_size_limit`, so that what is being
