@@ -5,7 +5,7 @@
 //!
 //! | failure | what becomes of the batch | and then |
 //! |---|---|---|
-//! | full (`SQLITE_FULL`) | new mail is refused; the rest is tried once more without it | nothing |
+//! | full (`SQLITE_FULL`) | new mail is refused; the reserve is given up, and the rest is tried once more | new mail is refused until there is room for a reserve again |
 //! | busy, out of memory | refused | nothing |
 //! | I/O error, anywhere | refused | nobody knows what is on the disk: the database is opened anew and its log moved and cut off before anything is promised again |
 //! | anything else | each job alone; one that fails is refused | nothing |
@@ -70,17 +70,21 @@ pub(crate) struct CommitThread<T> {
     failed: Option<(Instant, StorageError)>,
     /// Octets in the log, by estimate.
     log: usize,
+    /// When the reserve was last asked for, and whether there is none.
+    reserve: Option<(Instant, StorageError)>,
     /// The owner was told that storage fails.
     failing: bool,
 }
 
 impl<T: Send + 'static> CommitThread<T> {
     pub(crate) fn new(shared: Arc<Shared<T>>, store: Store) -> Self {
+        let reserve = shared.files.keep_reserve();
         Self {
             shared,
             store: Some(store),
             failed: None,
             log: 0,
+            reserve: reserve.err().map(|error| (Instant::now(), error)),
             failing: false,
         }
     }
@@ -114,11 +118,32 @@ impl<T: Send + 'static> CommitThread<T> {
         if self.store.is_none() {
             self.reopen();
         }
-        let room = self
-            .shared
-            .files
-            .check_free(self.shared.settings.min_free, 0);
+        let room = self.room();
         self.work(jobs, &room, events);
+    }
+
+    /// Whether new mail may be taken.
+    fn room(&mut self) -> Result<(), StorageError> {
+        let files = &self.shared.files;
+        if let Some((asked, error)) = &self.reserve {
+            if asked.elapsed() < REOPEN {
+                return Err(error.clone());
+            }
+            self.reserve = files
+                .keep_reserve()
+                .err()
+                .map(|error| (Instant::now(), error));
+        }
+        match &self.reserve {
+            Some((_, error)) => Err(error.clone()),
+            None => files.check_free(self.shared.settings.min_free, 0),
+        }
+    }
+
+    /// Frees the reserve; false when there is none to free.
+    fn give_up_reserve(&mut self, error: &StorageError) -> bool {
+        self.reserve = Some((Instant::now(), error.clone()));
+        self.shared.files.give_up_reserve()
     }
 
     fn work(
@@ -190,7 +215,9 @@ impl<T: Send + 'static> CommitThread<T> {
                     self.work(vec![job], room, events);
                 }
             }
-            Remedy::WithoutSubmits if jobs.iter().any(|job| job.task.is_submit()) => {
+            Remedy::WithoutSubmits
+                if self.give_up_reserve(&error) || jobs.iter().any(|job| job.task.is_submit()) =>
+            {
                 self.health(Err(error.clone()), events);
                 let (submits, rest): (Vec<_>, Vec<_>) =
                     jobs.into_iter().partition(|job| job.task.is_submit());

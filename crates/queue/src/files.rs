@@ -4,22 +4,29 @@
 //! FOLDER/            0700
 //!   queue.lock       held while the queue is open
 //!   queue.sqlite     0600, with -wal and -shm beside it
+//!   reserve          room that is given up when the disk is full, so that the queue can get smaller
 //!   spool/           0700, one file per large content, named by its SpoolId
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::sys::statvfs::fstatvfs;
 
 use crate::error::{OpenError, StorageError};
+
+/// Octets of the reserve: enough for the log of many thousands of outcomes.
+const RESERVE: u64 = 4 << 20;
 
 /// The folder, opened and locked.
 pub(crate) struct Files {
     pub(crate) folder: PathBuf,
     pub(crate) database: PathBuf,
+    reserve: PathBuf,
     pub(crate) spool: PathBuf,
     /// Open for statvfs, so that the check needs no path walk.
     handle: File,
@@ -41,6 +48,7 @@ impl Files {
         Ok(Self {
             folder: folder.to_owned(),
             database,
+            reserve: folder.join("reserve"),
             spool,
             handle,
             _lock: lock,
@@ -71,6 +79,37 @@ impl Files {
             free,
             self.folder.display(),
         )))
+    }
+}
+
+/// The reserve: without it a full disk would stay full, as even a removal is first written to the log.
+impl Files {
+    /// Whether the reserve is there; makes it when twice its size is free.
+    pub(crate) fn keep_reserve(&self) -> Result<(), StorageError> {
+        let failed = |error: io::Error| StorageError::io("reserve room in", &self.reserve, &error);
+        if fs::metadata(&self.reserve).is_ok_and(|metadata| metadata.len() == RESERVE) {
+            return Ok(());
+        }
+        self.check_free(2 * RESERVE, 0)?;
+        let file =
+            open_private(&self.reserve).map_err(|error| StorageError::Failed(error.to_string()))?;
+        match fallocate(&file, FallocateFlags::empty(), 0, RESERVE.cast_signed()) {
+            Ok(()) => Ok(()),
+            // A file system that cannot set room aside takes zeros.
+            Err(Errno::EOPNOTSUPP) => io::copy(&mut io::repeat(0).take(RESERVE), &mut &file)
+                .map(drop)
+                .map_err(failed),
+            Err(errno) => {
+                // What it got is better free.
+                self.give_up_reserve();
+                Err(failed(io::Error::from(errno)))
+            }
+        }
+    }
+
+    /// Frees the reserve; false when it was not there.
+    pub(crate) fn give_up_reserve(&self) -> bool {
+        fs::remove_file(&self.reserve).is_ok()
     }
 }
 
