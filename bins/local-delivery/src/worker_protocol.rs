@@ -67,8 +67,6 @@ pub enum Place {
     Mailbox(MailboxPlace),
     /// To the standard input of a command.
     Command(String),
-    /// Nowhere: the file was `/dev/null`.
-    Discard,
 }
 
 /// A mailbox of the worker's user.

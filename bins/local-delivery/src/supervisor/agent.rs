@@ -266,7 +266,7 @@ fn log_problem(queue_id: QueueId, recipient: &ParcelRecipient, report: &Report) 
     };
     let mailbox = match &recipient.place {
         Place::Mailbox(place) => place.path.display().to_string(),
-        Place::Command(_) | Place::Discard => "-".to_owned(),
+        Place::Command(_) => "-".to_owned(),
     };
     match &report.outcome {
         Outcome::Delivered(_) => {}

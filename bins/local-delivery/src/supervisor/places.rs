@@ -55,7 +55,7 @@ impl Places {
         })))
     }
 
-    /// A user's mailbox.
+    /// A user's mailbox; or the outcome, when there is nothing for a worker to do.
     pub fn mailbox(&self, spec: MailboxSpec) -> Result<(WorkerKey, Place), Outcome> {
         let user = self.user(spec.uid, spec.gid)?;
         let place = MailboxPlace {
@@ -69,14 +69,10 @@ impl Places {
 
     /// A file of an alias: an mbox, or a Maildir when its name ends in `/`, as in Postfix.
     pub fn file(&self, path: &Path) -> Result<(WorkerKey, Place), Outcome> {
-        let user = self.alias_user()?;
         if path == Path::new("/dev/null") {
-            // No mailbox is touched, so that any folder will do for the jail.
-            return Ok((
-                self.key(user, &self.0.mbox_dir.join("null")),
-                Place::Discard,
-            ));
+            return Err(Outcome::delivered("discarded: the alias names /dev/null"));
         }
+        let user = self.alias_user()?;
         let is_folder = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         let place = MailboxPlace {
             path: path.components().collect(),
@@ -231,6 +227,7 @@ mod tests {
         };
         assert_eq!(place("/srv/x"), mailbox("/srv/x", MailboxFormat::Mbox));
         assert_eq!(place("/srv/x/"), mailbox("/srv/x", MailboxFormat::Maildir));
-        assert_eq!(place("/dev/null"), Place::Discard);
+        let null = places(true).file(Path::new("/dev/null")).unwrap_err();
+        assert!(matches!(null, Outcome::Delivered(_)), "{null:?}");
     }
 }

@@ -131,7 +131,6 @@ impl MailboxServer {
     fn place(&self, recipient: &ParcelRecipient) -> Result<Location, Outcome> {
         match &recipient.place {
             Place::Mailbox(place) => Ok(self.location(place)),
-            Place::Discard => Err(Outcome::delivered("discarded: the alias names /dev/null")),
             // The supervisor has other workers for these.
             Place::Command(_) => Err(Outcome::deferred(3, 5, "no command is run here")),
         }

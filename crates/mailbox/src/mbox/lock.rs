@@ -2,11 +2,14 @@
 //!
 //! Neither is waited for while the other is held: two programs that lock in different orders would wait
 //! for each other. Where the folder does not let us make a file, the `fcntl` lock alone must do, as in
-//! Postfix. A dotlock older than [`LockOptions::stale_after`] was left by a crash and is removed.
+//! Postfix.
+//!
+//! A dotlock older than [`LockOptions::stale_after`] was left by a crash and is removed. Ours need not get
+//! that old: their makers hold an `fcntl` lock on them, too, which the kernel drops with the process.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::thread;
@@ -17,8 +20,10 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use crate::error::MailboxError;
-use crate::safe_open::Folder;
+use crate::safe_open::{Folder, OpenMode};
 
+/// Ends the text of a dotlock whose maker holds an `fcntl` lock on it.
+const MARK: &[u8] = b" posthouse\n";
 const RETRY: Duration = Duration::from_millis(200);
 
 /// How long to wait for locks.
@@ -206,9 +211,8 @@ impl<'m> DotLock<'m> {
         let mut name = mbox.to_owned();
         name.push(".lock");
         match folder.create_file(&name) {
-            Ok(mut file) => {
-                // For people and for liblockfile, which asks whether this process lives. An empty lock locks as well.
-                let _ = writeln!(file, "{}", std::process::id());
+            Ok(file) => {
+                sign(&file);
                 Ok(Dot::Made(Self { folder, name, file }))
             }
             Err(error) => match error.errno() {
@@ -223,6 +227,17 @@ impl<'m> DotLock<'m> {
     }
 }
 
+/// Writes who holds a dotlock: for people, for liblockfile, which asks whether the process lives, and for us.
+///
+/// An empty dotlock locks as well, so that nothing here can fail the lock.
+fn sign(mut file: &File) {
+    let mut text = std::process::id().to_string().into_bytes();
+    if lock_file(file, LockKind::Exclusive) == Ok(true) {
+        text.extend_from_slice(MARK);
+    }
+    let _ = file.write_all(&text);
+}
+
 /// Removes a left-over lock, so that the next attempt finds none.
 fn remove_stale(folder: &Folder, name: &OsStr, stale_after: Duration) -> Result<(), MailboxError> {
     let Some(stat) = folder.examine(name)? else {
@@ -231,18 +246,36 @@ fn remove_stale(folder: &Folder, name: &OsStr, stale_after: Duration) -> Result<
     let made = Duration::from_secs(u64::try_from(stat.st_mtime).unwrap_or(0));
     let age = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + made);
     if age.is_ok_and(|age| age > stale_after) {
+        return folder.remove_file(name);
+    }
+    let Some(file) = open_abandoned(folder, name) else {
+        return Ok(());
+    };
+    // It is ours now; but somebody else may have made a new one before that.
+    let there = folder.examine(name)?;
+    if identity(&file).is_some_and(|ours| there.is_some_and(|it| (it.st_dev, it.st_ino) == ours)) {
         folder.remove_file(name)?;
     }
     Ok(())
 }
 
+/// A dotlock of ours whose maker is dead; locked, so that one process only takes it away.
+fn open_abandoned(folder: &Folder, name: &OsStr) -> Option<File> {
+    let owner = nix::unistd::geteuid().as_raw();
+    let mut file = folder.open_file(name, OpenMode::ReadWrite, owner).ok()?;
+    let mut text = Vec::new();
+    (&mut file).take(64).read_to_end(&mut text).ok()?;
+    let abandoned = text.ends_with(MARK) && lock_file(&file, LockKind::Exclusive) == Ok(true);
+    abandoned.then_some(file)
+}
+
+fn identity(file: &File) -> Option<(u64, u64)> {
+    file.metadata().ok().map(|it| (it.dev(), it.ino()))
+}
+
 impl Drop for DotLock<'_> {
     fn drop(&mut self) {
-        let ours = self
-            .file
-            .metadata()
-            .ok()
-            .map(|ours| (ours.dev(), ours.ino()));
+        let ours = identity(&self.file);
         let there = self.folder.examine(&self.name).ok().flatten();
         // Somebody may have taken it for stale and made their own.
         if ours.is_some() && ours == there.map(|there| (there.st_dev, there.st_ino)) {
@@ -255,7 +288,6 @@ impl Drop for DotLock<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::safe_open::OpenMode;
     use std::fs;
     use tempfile::TempDir;
 
@@ -333,6 +365,25 @@ mod tests {
         };
         let name = OsStr::new("mbox");
         MboxLock::acquire(&folder, name, &file, LockKind::Exclusive, options).unwrap();
+    }
+
+    #[test]
+    fn a_dotlock_of_ours_is_known_to_be_left_over_when_its_maker_is_dead() {
+        let (place, folder, file) = mbox();
+        let dotlock = place.path().join("mbox.lock");
+        let lock = acquire(&folder, &file, LockKind::Exclusive).unwrap();
+        let text = fs::read(&dotlock).unwrap();
+        assert!(text.ends_with(MARK), "{text:?}");
+        let name = OsStr::new("mbox.lock");
+        assert!(open_abandoned(&folder, name).is_none(), "its maker lives");
+        drop(lock);
+        // As after SIGKILL: the file is there and nobody holds it.
+        fs::write(&dotlock, &text).unwrap();
+        assert!(acquire(&folder, &file, LockKind::Exclusive).is_err());
+        assert!(!dotlock.exists());
+        acquire(&folder, &file, LockKind::Exclusive).unwrap();
+        fs::write(&dotlock, "4711").unwrap();
+        assert!(open_abandoned(&folder, name).is_none(), "another program's");
     }
 
     #[test]
