@@ -93,7 +93,7 @@ fn what_cannot_be_done_is_said() {
     std::fs::write(site.dir.path().join("users"), "broken\n").unwrap();
     let error = site.run("list").unwrap_err();
     assert!(
-        error.contains("users:1: \"broken\" is no address"),
+        error.contains("users:1: the line does not begin with an address"),
         "{error}"
     );
 }

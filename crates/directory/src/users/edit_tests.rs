@@ -74,7 +74,7 @@ fn what_cannot_be_is_refused() {
     std::fs::write(&path, "a@x:*\nbroken\n").unwrap();
     let error = file.add(&user("c@x")).unwrap_err().to_string();
     assert!(
-        error.contains("users:2: \"broken\" is no address"),
+        error.contains("users:2: the line does not begin with an address"),
         "{error}"
     );
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "a@x:*\nbroken\n");

@@ -89,7 +89,8 @@ impl User {
         let mut fields = line.split(':');
         let address = unescape(fields.next().unwrap_or_default())?;
         let address = Address::parse(&address)
-            .map_err(|error| format!("{address:?} is no address: {error}"))?;
+            // What stands there is not shown: it might be a hash or a password.
+            .map_err(|error| format!("the line does not begin with an address: {error}"))?;
         let hash = fields
             .next()
             .ok_or("there is no password hash: a line is address:hash[:key=value]…")?;

@@ -57,7 +57,7 @@ fn every_bad_line_is_named() {
     for (line, problem) in [
         (
             "alice",
-            "\"alice\" is no address: there is no @ after the local-part",
+            "the line does not begin with an address: there is no @ after the local-part",
         ),
         (
             "alice@x",
@@ -125,6 +125,10 @@ fn every_bad_line_is_named() {
 
 #[test]
 fn plain_passwords_are_not_shown() {
+    for line in ["$6$hunter2", "alice@x hunter2", "alice:{PLAIN}hunter2"] {
+        let error = parse(line).unwrap_err();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
     let error = parse("alice@x:{PLAIN}hunter2").unwrap_err();
     assert!(
         error.contains("of no known kind") && !error.contains("hunter2"),
