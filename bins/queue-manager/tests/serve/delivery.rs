@@ -169,3 +169,27 @@ async fn mail_for_elsewhere_waits_for_a_transport() {
         "4.3.5 mail transport unavailable: no smtp-out service is configured"
     );
 }
+
+#[tokio::test]
+async fn a_drain_waits_for_what_is_leased_and_begins_nothing() {
+    let mut house = House::open_with(|settings| settings.drain_time = crate::house::PATIENCE);
+    for _ in 0..2 {
+        house
+            .submit("alice@example.org", &["bob@example.org"])
+            .await;
+    }
+    let mut agent = house.agent(1).await;
+    let (work, _) = agent.work().await;
+    let last = async {
+        // The drain was asked for before: its place is not given to the next work.
+        agent.done(&work, &Outcome::delivered("INBOX"));
+        assert!(agent.is_ended().await);
+    };
+    tokio::join!(house.stop(), last);
+    house.start();
+    let mut agent = house.agent(2).await;
+    let (other, _) = agent.work().await;
+    assert_ne!(other.queue_id, work.queue_id);
+    agent.done(&other, &Outcome::delivered("INBOX"));
+    house.until_empty().await;
+}

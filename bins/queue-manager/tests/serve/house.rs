@@ -357,6 +357,13 @@ impl Agent {
             .is_err()
     }
 
+    /// Whether the manager ends the channel in order, without more work.
+    pub async fn is_ended(&mut self) -> bool {
+        within(self.connection.receiver.receive())
+            .await
+            .is_ok_and(|frame| frame.is_none())
+    }
+
     pub fn done(&self, work: &Work, outcome: &Outcome) {
         let outcomes = work
             .recipients
