@@ -9,8 +9,7 @@
 //! - `message` has one index, (state, due): it orders due messages, finds the few that are on
 //!   hold or corrupt (their due is NULL, so there the index is ordered by id), and nothing else.
 //! - Recipients are rows of a `WITHOUT ROWID` table: one b-tree, in the order they are read in.
-//!   A row each, for one recipient as for 100 000, measures as cheap as a packed column and
-//!   keeps one way to do it.
+//!   A row each, for one recipient as for 100 000: one way to do it.
 //! - `recipient_target` has entries only for recipients that came from an expansion.
 //! - `ledger` is one row with the last id given and the number of messages per state, written
 //!   once per transaction: ids never repeat, even when the clock steps back over a

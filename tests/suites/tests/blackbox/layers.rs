@@ -66,7 +66,6 @@ const OWNERS: &[(&str, &[&str])] = &[
     (
         "nix",
         &[
-            "directory",
             "harness",
             "mailbox",
             "master",
