@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -267,8 +268,22 @@ fn render(settings: &BTreeMap<String, BTreeMap<String, String>>) -> String {
     text
 }
 
+/// Below the ports that the kernel gives to clients: a port out of those may be taken again before master binds it, by
+/// any connection of any test that runs meanwhile.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
+
 fn free_address() -> io::Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+    let mut outcome = Err(io::Error::from(io::ErrorKind::AddrInUse));
+    for _ in 0..100 {
+        // The standard library's source of randomness.
+        let random = RandomState::new().hash_one(0);
+        let offset = u16::try_from(random % u64::from(PORTS.end - PORTS.start)).unwrap_or_default();
+        outcome = TcpListener::bind((Ipv4Addr::LOCALHOST, PORTS.start + offset));
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome?.local_addr()
 }
 
 /// One suite: its folder, and its master while it runs.
@@ -320,7 +335,8 @@ impl Site {
             .spawn()
             .map_err(cannot("run `posthouse user add`"))?;
         if let Some(mut input) = child.stdin.take() {
-            writeln!(input, "{password}").map_err(cannot("hand over the password"))?;
+            // A command that ended before it read it says why itself.
+            let _ = writeln!(input, "{password}");
         }
         let output = child
             .wait_with_output()
