@@ -17,6 +17,9 @@ use crate::mbox::{LockKind, LockOptions, MboxLock, Quoter, from_line};
 use crate::quota::Usage;
 use crate::safe_open::{Folder, OpenMode};
 
+/// How often the file is opened again because a reader put a new one in its place meanwhile.
+const MAX_OPENS: usize = 10;
+
 /// Appends the messages to one mbox under one lock, and syncs once.
 ///
 /// A message that fails is cut off again and does not keep the others out.
@@ -36,8 +39,22 @@ fn append_locked(
     deliveries: &[&Delivery<'_>],
     lock: LockOptions,
 ) -> Result<Vec<Result<(), MailboxError>>, MailboxError> {
-    let mbox = OpenMbox::open(location)?;
-    let _lock = mbox.lock(lock)?;
+    for _ in 0..MAX_OPENS {
+        let mbox = OpenMbox::open(location)?;
+        if let Some(_lock) = mbox.lock(lock)? {
+            return append_all(&mbox, location, deliveries);
+        }
+    }
+    let replaced = io::Error::other("readers keep putting a new file in its place");
+    Err(MailboxError::io("lock", &location.path, replaced))
+}
+
+/// Appends the messages to the locked file.
+fn append_all(
+    mbox: &OpenMbox,
+    location: &Location,
+    deliveries: &[&Delivery<'_>],
+) -> Result<Vec<Result<(), MailboxError>>, MailboxError> {
     let (begin, mut messages) = (mbox.size()?, mbox.messages_if_limited(location)?);
     let mut results = Vec::with_capacity(deliveries.len());
     for delivery in deliveries {
@@ -94,17 +111,15 @@ impl OpenMbox {
         Ok(mbox)
     }
 
-    fn lock(&self, options: LockOptions) -> Result<MboxLock<'_>, MailboxError> {
+    /// `None` if a reader has put a new file in its place while we waited.
+    fn lock(&self, options: LockOptions) -> Result<Option<MboxLock<'_>>, MailboxError> {
         let kind = LockKind::Exclusive;
         let lock = MboxLock::acquire(&self.folder, &self.name, &self.file, kind, options)?;
-        // While we waited, a reader may have put a new file in its place.
         let ours = self.metadata()?;
         let there = self.folder.examine(&self.name)?;
-        if there.map(|there| (there.st_dev, there.st_ino)) != Some((ours.dev(), ours.ino())) {
-            let replaced = io::Error::other("it was replaced by another file just now");
-            return Err(self.error("lock", replaced));
-        }
-        Ok(lock)
+        let same =
+            there.map(|there| (there.st_dev, there.st_ino)) == Some((ours.dev(), ours.ino()));
+        Ok(same.then_some(lock))
     }
 
     fn append(
