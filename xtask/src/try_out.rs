@@ -1,12 +1,16 @@
 //! `cargo xtask try`: the whole suite, at once, without root or configuration.
 
-use std::fs;
-use std::io::Write as _;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness::{Account, Pop3Client, Site, SiteError, SmtpClient, eventually};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use harness::{Account, MADE_HERE, Pop3Client, Site, SiteError, SmtpClient, eventually};
+use nix::unistd::Uid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::steps;
 
@@ -16,39 +20,79 @@ pub struct Arguments {
     /// Stop after the check: exit 0 when the mail came through, 1 when not.
     #[arg(long)]
     once: bool,
-    /// Use this folder and keep it.
+    /// Use this folder and keep it: mail, queue, users and aliases are there again at the next start. The
+    /// configuration in it is written anew each time.
     #[arg(long, value_name = "D")]
     dir: Option<PathBuf>,
     /// Override a setting; may be given several times.
-    #[arg(long = "set", value_name = "section.key=value")]
-    settings: Vec<String>,
-    /// Write shell variables to this file once everything answers.
+    #[arg(long = "set", value_name = "section.key=value", value_parser = assignment)]
+    settings: Vec<(String, String)>,
+    /// Write shell variables to this file once everything answers. A file of that name is removed first.
     #[arg(long, value_name = "FILE")]
     env: Option<PathBuf>,
 }
 
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("this is not section.key=value")?;
+    match name.trim().split_once('.') {
+        Some((section, key)) if !section.is_empty() && !key.is_empty() => {
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        }
+        _ => Err("a setting is named section.key".to_owned()),
+    }
+}
+
+/// Ctrl-C, the end of the terminal, or a request to end.
+struct Interrupt {
+    came: Arc<AtomicBool>,
+    pipe: UnixStream,
+}
+
+impl Interrupt {
+    fn watch() -> io::Result<Self> {
+        let came = Arc::new(AtomicBool::new(false));
+        let (pipe, on_signal) = UnixStream::pair()?;
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, Arc::clone(&came))?;
+            signal_hook::low_level::pipe::register(signal, on_signal.try_clone()?)?;
+        }
+        Ok(Self { came, pipe })
+    }
+
+    fn came(&self) -> bool {
+        self.came.load(Ordering::Relaxed)
+    }
+
+    fn wait(&mut self) {
+        // Any byte, or the end of the pair, says that it is time.
+        let _ = self.pipe.read(&mut [0]);
+    }
+}
+
 /// Builds, starts, sends, fetches, explains, and waits for Ctrl-C.
 pub fn run(arguments: Arguments) -> Result<(), String> {
-    let (mut interrupt, on_signal) =
-        UnixStream::pair().map_err(|error| format!("cannot make a socket pair: {error}"))?;
-    for signal in [SIGINT, SIGTERM] {
-        let on_signal = on_signal.try_clone().map_err(|error| error.to_string())?;
-        signal_hook::low_level::pipe::register(signal, on_signal)
-            .map_err(|error| format!("cannot watch for signals: {error}"))?;
-    }
-    steps::build_programs()?;
-    let mut site = start(&arguments).map_err(|error| error.to_string())?;
-    check(&site).map_err(|error| error.to_string())?;
+    let mut interrupt =
+        Interrupt::watch().map_err(|error| format!("cannot watch for signals: {error}"))?;
     if let Some(file) = &arguments.env {
-        write_environment(&site, file)?;
+        remove_stale(file)?;
     }
-    if !arguments.once {
-        explain(&site);
-        // Any byte, or the end of the pair, says that it is time.
-        let _ = std::io::Read::read(&mut interrupt, &mut [0]);
-        eprintln!("\n==> stopping");
+    if let Some(folder) = &arguments.dir {
+        check_folder(folder)?;
     }
-    let status = site.stop().map_err(|error| error.to_string())?;
+    build()?;
+    let text = |error: SiteError| error.to_string();
+    let mut site = prepare(&arguments, &interrupt).map_err(text)?;
+    eprintln!("==> start master with {}", site.config().display());
+    let outcome = serve(&mut site, &arguments, &mut interrupt);
+    if site.master_pid().is_none() {
+        return outcome;
+    }
+    eprintln!("==> stopping");
+    let stopped = site.stop().map_err(text);
+    outcome?;
+    let status = stopped?;
     if status.success() {
         Ok(())
     } else {
@@ -56,24 +100,89 @@ pub fn run(arguments: Arguments) -> Result<(), String> {
     }
 }
 
-fn start(arguments: &Arguments) -> Result<Site, SiteError> {
-    let mut builder = Site::builder();
+/// Everything between the start of master and its stop.
+fn serve(site: &mut Site, arguments: &Arguments, interrupt: &mut Interrupt) -> Result<(), String> {
+    site.start().map_err(|error| error.to_string())?;
+    check(site, interrupt).map_err(|error| error.to_string())?;
+    if let Some(file) = &arguments.env {
+        write_environment(site, file)?;
+    }
+    if !arguments.once {
+        explain(site);
+        interrupt.wait();
+        eprintln!();
+    }
+    Ok(())
+}
+
+/// Builds the programs; a copy of this program that cargo did not start takes those beside itself.
+fn build() -> Result<(), String> {
+    if std::env::var_os("CARGO").is_some() {
+        return steps::build_programs();
+    }
+    let folder = harness::programs_folder()?;
+    eprintln!(
+        "==> not started by cargo: nothing is built, the programs are those in {}",
+        folder.display()
+    );
+    Ok(())
+}
+
+/// What is made in the folder.
+const OURS: &[&str] = &["posthouse.toml", "aliases", "users", "queue", "run", "mail"];
+
+/// A folder of the user's is not to be overwritten, nor one in which a suite runs.
+fn check_folder(folder: &Path) -> Result<(), String> {
+    let shown = folder.display();
+    let configuration = fs::read_to_string(folder.join("posthouse.toml")).unwrap_or_default();
+    if !configuration.starts_with(MADE_HERE)
+        && let Some(name) = OURS.iter().find(|name| folder.join(name).exists())
+    {
+        return Err(format!(
+            "--dir {shown}: there is a {name} in it that no earlier try made; name another folder"
+        ));
+    }
+    if let Ok(lock) = File::open(folder.join("run/master.pid"))
+        && matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
+    {
+        return Err(format!(
+            "--dir {shown}: a suite runs in it; stop that one first"
+        ));
+    }
+    check_parents(folder)
+}
+
+/// The programs leave root behind and must still reach what is below the folder.
+fn check_parents(folder: &Path) -> Result<(), String> {
+    let full = std::path::absolute(folder).map_err(|error| error.to_string())?;
+    let closed = full.ancestors().skip(1).find(|parent| {
+        fs::metadata(parent).is_ok_and(|found| found.permissions().mode() & 0o001 == 0)
+    });
+    match closed.filter(|_| Uid::effective().is_root()) {
+        Some(closed) => Err(format!(
+            "--dir {}: only its owner may enter {}, and started by root the programs run as users of their own; \
+             name a folder elsewhere, such as /var/tmp/posthouse",
+            folder.display(),
+            closed.display()
+        )),
+        None => Ok(()),
+    }
+}
+
+fn prepare(arguments: &Arguments, interrupt: &Interrupt) -> Result<Site, SiteError> {
+    let mut builder = Site::builder().give_up_when(&interrupt.came);
     if let Some(folder) = &arguments.dir {
         builder = builder.folder(folder);
     }
-    for setting in &arguments.settings {
-        let (name, value) = setting.split_once('=').unwrap_or((setting, "true"));
-        builder = builder.set(name.trim(), value.trim())?;
+    for (name, value) in &arguments.settings {
+        builder = builder.set(name, value)?;
     }
     eprintln!("==> make a folder, a configuration, and the users alice and bob");
-    let mut site = builder.prepare()?;
-    eprintln!("==> start master with {}", site.config().display());
-    site.start()?;
-    Ok(site)
+    builder.prepare()
 }
 
 /// Sends a message from alice to bob and fetches it, showing both dialogs.
-fn check(site: &Site) -> Result<(), SiteError> {
+fn check(site: &Site, interrupt: &Interrupt) -> Result<(), SiteError> {
     let (alice, bob) = (site.alice(), site.bob());
     let mark = format!("{}-{}", std::process::id(), site.smtp().port());
     let content = format!(
@@ -87,23 +196,32 @@ fn check(site: &Site) -> Result<(), SiteError> {
     smtp.command("QUIT", 221)?;
     print!("{}", smtp.transcript());
     eprintln!("==> bob fetches it over POP3");
-    let fetched = eventually(harness::PATIENCE, || fetch(site, bob, &mark).transpose());
+    let fetched = eventually(harness::PATIENCE, || match fetch(site, bob, &mark) {
+        Ok(None) if interrupt.came() => Some(Err(unexpected("no interruption", "one"))),
+        answer => answer.transpose(),
+    });
     let (message, transcript) = fetched.unwrap_or_else(|| {
-        Err(SiteError::from(harness::DialogError::Unexpected {
-            wanted: "the message in bob's mailbox".to_owned(),
-            got: format!("nothing; the log is {}", site.log_path().display()),
-        }))
+        let log = site.log_path();
+        let got = format!("nothing; the log is {}", log.display());
+        Err(unexpected("the message in bob's mailbox", &got))
     })?;
     print!("{transcript}");
     println!("\n{}", String::from_utf8_lossy(&message));
     if !message.ends_with(content.as_bytes()) {
-        return Err(SiteError::from(harness::DialogError::Unexpected {
-            wanted: "the message as it was sent, behind the trace fields".to_owned(),
-            got: "another one".to_owned(),
-        }));
+        return Err(unexpected(
+            "the message as it was sent, behind the trace fields",
+            "another one",
+        ));
     }
     eprintln!("==> it arrived as it was sent");
     Ok(())
+}
+
+fn unexpected(wanted: &str, got: &str) -> SiteError {
+    SiteError::from(harness::DialogError::Unexpected {
+        wanted: wanted.to_owned(),
+        got: got.to_owned(),
+    })
 }
 
 /// Looks once for the message with `mark` in it.
@@ -123,17 +241,36 @@ fn fetch(site: &Site, user: &Account, mark: &str) -> Result<Option<(Vec<u8>, Str
     Ok(None)
 }
 
-fn write_environment(site: &Site, file: &PathBuf) -> Result<(), String> {
+/// Scripts wait for the file to appear, so one of an earlier run must go; and better to hear now than after the build
+/// that it cannot be written.
+fn remove_stale(file: &Path) -> Result<(), String> {
+    let cannot = |error: io::Error| format!("--env {}: {error}", file.display());
+    File::create(draft(file)).map_err(cannot)?;
+    fs::remove_file(draft(file)).map_err(cannot)?;
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The name beside `file` under which it is written.
+fn draft(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+fn write_environment(site: &Site, file: &Path) -> Result<(), String> {
     let mut text = String::new();
     for (name, value) in site.environment().map_err(|error| error.to_string())? {
         text.push_str(&format!("{name}='{}'\n", value.replace('\'', r"'\''")));
     }
-    // Under its name only when whole: scripts wait for the file to appear.
-    let draft = file.with_extension("new");
-    let written = fs::File::create(&draft)
+    // Under its name only when whole.
+    let draft = draft(file);
+    let written = File::create(&draft)
         .and_then(|mut out| out.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&draft, file));
-    written.map_err(|error| format!("cannot write {}: {error}", file.display()))
+    written.map_err(|error| format!("--env {}: {error}", file.display()))
 }
 
 fn explain(site: &Site) {
