@@ -7,9 +7,6 @@ use jiff::tz::TimeZone;
 use mail_types::{SessionId, Timestamp};
 use tokio::time::Instant;
 
-/// The rate of content is measured over this time.
-const WINDOW: Duration = Duration::from_secs(60);
-
 /// How fast content arrives.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rate {
@@ -26,13 +23,20 @@ impl Rate {
     }
 
     /// Counts what arrived; `false` when a whole window brought less than `minimum` octets a second.
-    pub(crate) fn is_fair(&mut self, now: Instant, octets: u64, minimum: u64) -> bool {
+    pub(crate) fn is_fair(
+        &mut self,
+        now: Instant,
+        octets: u64,
+        minimum: u64,
+        window: Duration,
+    ) -> bool {
         self.octets += octets;
         let passed = now - self.since;
-        if passed < WINDOW {
+        if passed < window {
             return true;
         }
-        let fair = self.octets >= minimum.saturating_mul(passed.as_secs());
+        let due = u128::from(minimum) * passed.as_millis() / 1000;
+        let fair = u128::from(self.octets) >= due;
         *self = Self::begin(now);
         fair
     }
@@ -94,13 +98,14 @@ mod tests {
     fn slow_content_is_unfair_after_a_window() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
+        let window = Duration::from_secs(60);
         let mut rate = Rate::begin(start);
-        assert!(rate.is_fair(at(59), 1, 64));
-        assert!(!rate.is_fair(at(60), 100, 64));
-        assert!(rate.is_fair(at(61), 64 * 60, 64));
-        assert!(rate.is_fair(at(120), 0, 64));
-        assert!(!rate.is_fair(at(300), 64 * 100, 64));
-        assert!(rate.is_fair(at(500), 0, 0));
+        assert!(rate.is_fair(at(59), 1, 64, window));
+        assert!(!rate.is_fair(at(60), 100, 64, window));
+        assert!(rate.is_fair(at(61), 64 * 60, 64, window));
+        assert!(rate.is_fair(at(120), 0, 64, window));
+        assert!(!rate.is_fair(at(300), 64 * 100, 64, window));
+        assert!(rate.is_fair(at(500), 0, 0, window));
     }
 
     #[test]

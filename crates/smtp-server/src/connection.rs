@@ -237,16 +237,18 @@ impl Connection {
         next
     }
 
-    /// Uses what arrived.
+    /// Uses what arrived. Content has one rate, into however many chunks it is cut.
     fn arrived(&mut self, input: &[u8]) -> Next {
         let now = Instant::now();
-        if self.session.waiting() != Waiting::Content {
+        if self.session.waiting() != Waiting::Content && self.session.content_size() == 0 {
             let next = self.use_input(input, now);
             self.rate = Rate::begin(now);
             return next;
         }
-        let minimum = self.shared.settings.min_data_rate;
-        if !self.rate.is_fair(now, self.countable(input.len()), minimum) {
+        let octets = self.countable(input.len());
+        let settings = &self.shared.settings;
+        let (minimum, window) = (settings.min_data_rate, settings.times.rate_window);
+        if !self.rate.is_fair(now, octets, minimum, window) {
             return self.end(Ending::TooSlow);
         }
         self.use_input(input, now)
@@ -263,9 +265,13 @@ impl Connection {
             }
             return next;
         }
-        self.since = now;
+        let in_line = self.session.waiting() == Waiting::LineEnd;
         let mut rest = input;
         let next = self.feed(&mut rest);
+        // A line that goes on and on has the time of one command.
+        if !(in_line && self.session.waiting() == Waiting::LineEnd) {
+            self.since = now;
+        }
         if !rest.is_empty() {
             self.pending.push(rest);
         }
@@ -389,7 +395,7 @@ impl Connection {
             + match self.session.waiting() {
                 Waiting::Content => times.data,
                 Waiting::Idle | Waiting::Command if self.pending.is_empty() => times.idle,
-                Waiting::Idle | Waiting::Command => times.command,
+                Waiting::Idle | Waiting::Command | Waiting::LineEnd => times.command,
             }
     }
 

@@ -11,6 +11,9 @@ use config::types::Network;
 use mail_types::Address;
 use smtp_proto::{ContentRules, NewlinePolicy, NulPolicy, OverQuotaReply, Server};
 
+/// Long enough for the pauses of an honest line.
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+
 /// What all sessions of a listener share.
 #[derive(Debug)]
 pub struct Settings {
@@ -41,6 +44,8 @@ pub struct Times {
     pub command: Duration,
     /// Nothing arrives while content is due.
     pub data: Duration,
+    /// The rate of content is measured over this time.
+    pub rate_window: Duration,
     /// The directory.
     pub lookup: Duration,
     /// The queue.
@@ -62,6 +67,7 @@ impl Settings {
                 idle: smtpd.idle_timeout,
                 command: smtpd.command_timeout,
                 data: smtpd.data_timeout,
+                rate_window: RATE_WINDOW,
                 lookup: smtpd.lookup_timeout,
                 queue: smtpd.queue_timeout,
                 error_delay: smtpd.error_delay,

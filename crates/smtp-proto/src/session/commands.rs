@@ -166,7 +166,8 @@ impl Session {
         if let Some(reply) = self.refuse_content() {
             // RFC 3030 §2: its octets come all the same.
             let reply = Box::new(reply);
-            self.phase = Phase::RefusedChunk { left: size, reply };
+            let left = size;
+            self.phase = Phase::RefusedChunk { size, left, reply };
             return None;
         }
         let rules = self.server.settings.content;

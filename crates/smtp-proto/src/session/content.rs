@@ -75,7 +75,7 @@ impl Session {
         input: &mut &[u8],
         replies: &mut Vec<u8>,
     ) -> Option<Step> {
-        let Phase::RefusedChunk { left, reply } = &mut self.phase else {
+        let Phase::RefusedChunk { left, reply, .. } = &mut self.phase else {
             return None;
         };
         let used = usize::try_from(*left)

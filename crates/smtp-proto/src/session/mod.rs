@@ -82,6 +82,8 @@ pub enum Waiting {
     Idle,
     /// A command within a transaction.
     Command,
+    /// The end of a line that is too long for a command.
+    LineEnd,
     /// Content.
     Content,
 }
@@ -128,7 +130,11 @@ enum Phase {
     /// A chunk of content; so much of it is still to come.
     Chunk { size: u64, left: u64, last: bool },
     /// A chunk that is not wanted; its reply comes behind it.
-    RefusedChunk { left: u64, reply: Box<Reply> },
+    RefusedChunk {
+        size: u64,
+        left: u64,
+        reply: Box<Reply>,
+    },
     /// The content is with the driver; from whom it is, for the log.
     Storing(Box<ReversePath>),
     /// Nothing more is read.
@@ -200,6 +206,7 @@ impl Session {
     pub fn waiting(&self) -> Waiting {
         match self.phase {
             Phase::Data | Phase::Chunk { .. } | Phase::RefusedChunk { .. } => Waiting::Content,
+            Phase::LongLine { .. } => Waiting::LineEnd,
             _ if self.transaction.is_some() => Waiting::Command,
             _ => Waiting::Idle,
         }
@@ -216,9 +223,12 @@ impl Session {
         self.transaction.is_some() || !matches!(self.phase, Phase::Opening | Phase::Commands)
     }
 
-    /// Octets of content of the open transaction so far.
+    /// Octets of content so far: of the open transaction, or of the refused chunk that is being read.
     #[must_use]
     pub fn content_size(&self) -> u64 {
+        if let Phase::RefusedChunk { size, left, .. } = &self.phase {
+            return size - left;
+        }
         let content = self
             .transaction
             .as_ref()

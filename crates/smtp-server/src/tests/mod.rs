@@ -234,6 +234,70 @@ async fn silence_and_crowds_are_limited() {
     drop((idle, sending));
 }
 
+/// A drip of octets is as slow in chunks of one octet, in a refused chunk without end, and behind an over-long line.
+#[tokio::test]
+async fn a_drip_is_too_slow_however_it_is_cut() {
+    let mut settings = settings();
+    settings.times.rate_window = Duration::from_millis(100);
+    settings.min_data_rate = 10_000;
+    settings.times.command = Duration::from_millis(100);
+    let house = House::open(settings, true).await;
+    for (in_transaction, first, drip, wanted) in [
+        (
+            true,
+            "DATA\r\n".to_owned(),
+            "x",
+            "421 4.4.2 The content comes too slowly",
+        ),
+        (
+            true,
+            String::new(),
+            "BDAT 1\r\nx",
+            "421 4.4.2 The content comes too slowly",
+        ),
+        (
+            true,
+            String::new(),
+            "BDAT 0\r\n",
+            "421 4.7.0 Too many commands",
+        ),
+        (
+            false,
+            "BDAT 99999999999\r\n".to_owned(),
+            "x",
+            "421 4.4.2 The content comes too slowly",
+        ),
+        (
+            false,
+            "x".repeat(3_000),
+            "x",
+            "421 4.4.2 No command in time",
+        ),
+    ] {
+        let mut client = house.client().await;
+        client.ask("EHLO client.example\r\n").await;
+        if in_transaction {
+            client.ask("MAIL FROM:<>\r\n").await;
+            client.ask("RCPT TO:<bob@home.example>\r\n").await;
+        }
+        client.say(&first).await;
+        let mut reply = String::new();
+        for _ in 0..200 {
+            client.say(drip).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let wait = tokio::time::timeout(Duration::from_millis(20), client.reply());
+            if let Ok(came) = wait.await
+                && !came.starts_with("250 ")
+                && !came.starts_with("354 ")
+            {
+                reply = came;
+                break;
+            }
+        }
+        assert!(reply.starts_with(wanted), "{first}{drip}: {reply}");
+    }
+}
+
 #[tokio::test]
 async fn the_drain_lets_transactions_finish() {
     let house = House::open(settings(), true).await;

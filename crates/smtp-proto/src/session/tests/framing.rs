@@ -231,3 +231,17 @@ proptest! {
         prop_assert!(replies.is_empty() || replies.ends_with("\r\n"));
     }
 }
+
+/// So that a driver can tell what is slow, or over every limit, whoever sends it.
+#[test]
+fn what_the_session_waits_for_and_how_much_came_is_known() {
+    let mut driver = Driver::new(settings(), true);
+    driver.say("EHLO client.example\r\n");
+    driver.say("x".repeat(300));
+    assert_eq!(driver.session.waiting(), Waiting::LineEnd);
+    driver.say("\r\n");
+    assert_eq!(driver.session.waiting(), Waiting::Idle);
+    driver.say("BDAT 18446744073709551615 LAST\r\n12345");
+    assert_eq!(driver.session.waiting(), Waiting::Content);
+    assert_eq!(driver.session.content_size(), 5);
+}
