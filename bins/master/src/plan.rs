@@ -1,6 +1,5 @@
 //! What the configuration asks of master: where, how many, as whom. Made anew at every reload.
 
-use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,7 +28,7 @@ impl Source {
     /// The error lists all that is wrong, one line each.
     pub fn plan(&self) -> Result<Plan, String> {
         let name = self.file.display().to_string();
-        let text = fs::read_to_string(&self.file).map_err(|error| format!("{name}: {error}"))?;
+        let text = config::read_file(&self.file).map_err(|error| error.to_string())?;
         let config =
             Config::load_with(&text, &name, &self.overrides).map_err(|error| error.to_string())?;
         Plan::new(config)

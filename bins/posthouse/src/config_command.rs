@@ -106,7 +106,7 @@ mod tests {
         };
         let told = run_on("", &check).expect_err("missing");
         assert!(
-            told.starts_with("cannot read /nonexistent/x.toml: No such file"),
+            told.starts_with("/nonexistent/x.toml: cannot be read: No such file"),
             "{told}"
         );
     }

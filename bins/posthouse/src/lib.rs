@@ -53,6 +53,9 @@ pub enum Failure {
     /// The configuration has faults, one per line: exit code 1.
     #[error(transparent)]
     Config(#[from] config::ConfigError),
+    /// The files of users or aliases have faults, one per line: exit code 1.
+    #[error("{0}")]
+    Tables(String),
     /// The output could not be written: exit code 1.
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
@@ -70,7 +73,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(failure) => {
-            eprintln!("posthouse: {failure}");
+            match &failure {
+                // Each line begins with a file and a line number, as editors look for them.
+                Failure::Config(_) | Failure::Tables(_) => eprintln!("{failure}"),
+                Failure::Failed(_) | Failure::Output(_) => eprintln!("posthouse: {failure}"),
+            }
             ExitCode::FAILURE
         }
     }
@@ -89,8 +96,6 @@ fn dispatch(arguments: &Arguments, out: &mut impl Write) -> Result<(), Failure> 
 /// # Errors
 /// The file cannot be read, or has faults.
 pub fn load_config(file: &std::path::Path) -> Result<config::Config, Failure> {
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file)
-        .map_err(|error| Failure::Failed(format!("cannot read {name}: {error}")))?;
-    Ok(config::Config::load(&text, &name)?)
+    let text = config::read_file(file)?;
+    Ok(config::Config::load(&text, &file.display().to_string())?)
 }

@@ -96,36 +96,40 @@ fn parse_address(text: &str) -> Result<Address, String> {
 pub fn run(command: &UserCommand, file: &Path, out: &mut impl Write) -> Result<(), Failure> {
     let config = load_config(file)?;
     match command {
-        UserCommand::Add(add) => run_add(add, &config, &users_file(&config)?, out),
+        UserCommand::Add(add) => run_add(add, &config, out),
         UserCommand::Passwd { user, password } => {
-            let (users, address) = (users_file(&config)?, address_of(user, &config)?);
+            let (users, address) = (users_file(&config, None)?, address_of(user, &config)?);
             users.find(&address).map_err(failed)?;
             users.set_hash(&address, hash(*password)?).map_err(failed)
         }
         UserCommand::Del { user } => {
             let address = address_of(user, &config)?;
-            users_file(&config)?.remove(&address).map_err(failed)
+            users_file(&config, None)?.remove(&address).map_err(failed)
         }
-        UserCommand::List => list(&config, &users_file(&config)?, out),
+        UserCommand::List => list(&config, &users_file(&config, None)?, out),
         UserCommand::Check => check(&config, out),
     }
 }
 
-fn users_file(config: &Config) -> Result<UsersFile, Failure> {
+/// The users file; one that is not there yet is made for `group`.
+fn users_file(config: &Config, group: Option<u32>) -> Result<UsersFile, Failure> {
     match &config.directory.users_file {
-        Some(path) if path.exists() => Ok(UsersFile::new(path, None)),
-        Some(path) => Ok(UsersFile::new(path, new_file_group(config)?)),
+        Some(path) => Ok(UsersFile::new(path, group)),
         None => fail("directory.users_file is empty: this site has no virtual users"),
     }
 }
 
-fn run_add(
-    add: &Add,
-    config: &Config,
-    users: &UsersFile,
-    out: &mut impl Write,
-) -> Result<(), Failure> {
+/// The group that a users file gets when it is made now.
+fn group_of_new_file(config: &Config) -> Result<Option<u32>, Failure> {
+    match &config.directory.users_file {
+        Some(path) if !path.exists() => new_file_group(config),
+        _ => Ok(None),
+    }
+}
+
+fn run_add(add: &Add, config: &Config, out: &mut impl Write) -> Result<(), Failure> {
     let address = address_of(&add.user, config)?;
+    let users = users_file(config, group_of_new_file(config)?)?;
     let host = &address.host;
     let is_local = host
         .domain()
@@ -180,7 +184,7 @@ fn check(config: &Config, out: &mut impl Write) -> Result<(), Failure> {
         return Ok(());
     }
     let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-    fail(lines.join("\n"))
+    Err(Failure::Tables(lines.join("\n")))
 }
 
 fn list(config: &Config, users: &UsersFile, out: &mut impl Write) -> Result<(), Failure> {

@@ -21,7 +21,7 @@ pub mod settings;
 pub mod types;
 
 pub use error::{ConfigError, Problem};
-pub use load::MAX_FILE;
+pub use load::{MAX_FILE, read_file};
 pub use man::manual_page;
 pub use record::{Record, SectionRecord, sections};
 pub use render::Selection;

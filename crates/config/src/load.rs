@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
@@ -14,6 +15,36 @@ use crate::settings::Config;
 
 /// The largest configuration that is read.
 pub const MAX_FILE: usize = 1 << 20;
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// It cannot be read, is too large, or is not text; the fault names the file as it was given.
+pub fn read_file(file: &Path) -> Result<String, ConfigError> {
+    let fault = |line, message| {
+        let problems = vec![Problem { line, message }];
+        ConfigError::new(&file.display().to_string(), problems)
+    };
+    let mut bytes = Vec::new();
+    let limit = MAX_FILE as u64;
+    File::open(file)
+        .and_then(|opened| opened.take(limit + 1).read_to_end(&mut bytes))
+        .map_err(|error| {
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound => "; make it, or name another with --config",
+                _ => "",
+            };
+            fault(0, format!("cannot be read: {error}{advice}"))
+        })?;
+    if bytes.len() > MAX_FILE {
+        return Err(fault(0, format!("is over {MAX_FILE} bytes long")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        fault(line, "this is not UTF-8 text".to_owned())
+    })
+}
 
 impl Config {
     /// Reads the text of a configuration file; `file` is its name for the messages.

@@ -136,3 +136,23 @@ fn a_descriptor_is_read_from_its_start_wherever_it_stands() {
     let error = Config::from_fd(file.into(), "t").expect_err("faulty");
     assert_eq!(error.to_string(), "t:5003: unknown section [nope]");
 }
+
+#[test]
+fn a_file_that_is_no_text_is_told_with_its_name() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let file = folder.path().join("t.toml");
+    let told = || {
+        let told = read_file(&file).expect_err("faulty").to_string();
+        told.replace(&format!("{}/", folder.path().display()), "")
+    };
+    assert_eq!(
+        told(),
+        "t.toml: cannot be read: No such file or directory (os error 2); make it, or name another with --config"
+    );
+    std::fs::write(&file, b"[smtpd]\n# gr\xfcn\n").expect("written");
+    assert_eq!(told(), "t.toml:2: this is not UTF-8 text");
+    std::fs::write(&file, " ".repeat(MAX_FILE + 1)).expect("written");
+    assert_eq!(told(), "t.toml: is over 1048576 bytes long");
+    std::fs::write(&file, "\n").expect("written");
+    assert_eq!(read_file(&file).expect("text"), "\n");
+}
