@@ -122,17 +122,21 @@ impl<T: Send + 'static> CommitThread<T> {
         self.work(jobs, &room, events);
     }
 
-    /// Whether new mail may be taken.
+    /// Whether new mail may be taken. Without the reserve it may not; then, once in a while, the
+    /// database gives back what it does not need, until there is room for a reserve again.
     fn room(&mut self) -> Result<(), StorageError> {
         let files = &self.shared.files;
         if let Some((asked, error)) = &self.reserve {
             if asked.elapsed() < REOPEN {
                 return Err(error.clone());
             }
-            self.reserve = files
-                .keep_reserve()
-                .err()
-                .map(|error| (Instant::now(), error));
+            // Where even that finds no room, the ends of deliveries will make some.
+            let _ = self
+                .store
+                .as_mut()
+                .map(|store| store.give_back(SHRINK_PAGES));
+            let kept = files.keep_reserve();
+            self.reserve = kept.err().map(|error| (Instant::now(), error));
         }
         match &self.reserve {
             Some((_, error)) => Err(error.clone()),

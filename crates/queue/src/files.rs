@@ -84,13 +84,13 @@ impl Files {
 
 /// The reserve: without it a full disk would stay full, as even a removal is first written to the log.
 impl Files {
-    /// Whether the reserve is there; makes it when twice its size is free.
+    /// Whether the reserve is there; makes it when half as much again is free.
     pub(crate) fn keep_reserve(&self) -> Result<(), StorageError> {
         let failed = |error: io::Error| StorageError::io("reserve room in", &self.reserve, &error);
         if fs::metadata(&self.reserve).is_ok_and(|metadata| metadata.len() == RESERVE) {
             return Ok(());
         }
-        self.check_free(2 * RESERVE, 0)?;
+        self.check_free(RESERVE + RESERVE / 2, 0)?;
         let file =
             open_private(&self.reserve).map_err(|error| StorageError::Failed(error.to_string()))?;
         match fallocate(&file, FallocateFlags::empty(), 0, RESERVE.cast_signed()) {

@@ -105,12 +105,25 @@ impl Store {
         if free < 4_096 || free < all / 4 {
             return Ok(false);
         }
+        self.vacuum(pages)?;
+        Ok(true)
+    }
+
+    /// Gives back to a full file system what can be had: the log's file, and up to `pages` free pages.
+    pub(crate) fn give_back(&mut self, pages: u32) -> rusqlite::Result<()> {
+        self.checkpoint("TRUNCATE")?;
+        self.vacuum(pages)?;
+        self.checkpoint("TRUNCATE")?;
+        Ok(())
+    }
+
+    fn vacuum(&self, pages: u32) -> rusqlite::Result<()> {
         // Each step of the statement frees one page.
         let sql = format!("PRAGMA incremental_vacuum({pages})");
         let mut vacuum = self.connection.prepare(&sql)?;
         let mut steps = vacuum.query([])?;
         while steps.next()?.is_some() {}
-        Ok(true)
+        Ok(())
     }
 
     /// A name that was never given before: the time, or the last name and one.
