@@ -115,6 +115,7 @@ replies! {
     DIRECTORY_DOWN = "451 4.3.0 Recipient cannot be checked just now";
     VRFY_OFF = "252 2.0.0 Cannot VRFY user, but will accept message and attempt delivery";
     VRFY_REMOTE = "252 2.1.5 Not a user of this host, but a message may be relayed";
+    EXPN_NO_ADDRESS = "252 2.1.5 An alias here, but none of its members is an address";
     EXPN_OFF = "502 5.7.2 EXPN is switched off";
 
     // Content.
@@ -286,6 +287,7 @@ pub(crate) fn verified(answer: &VerifyAnswer, smtputf8: bool) -> Reply {
 
 pub(crate) fn expanded(answer: &ExpandAnswer, smtputf8: bool) -> Reply {
     match answer {
+        ExpandAnswer::Members(members) if members.is_empty() => EXPN_NO_ADDRESS,
         ExpandAnswer::Members(members) => list(250, 2, members, smtputf8),
         ExpandAnswer::Unknown => NO_SUCH_USER,
         ExpandAnswer::Unavailable => DIRECTORY_DOWN,
