@@ -24,7 +24,7 @@ use mailbox::quota::Quota;
 use mailbox::{Format, Location};
 use pop3_proto::{Capabilities, SessionOptions};
 
-pub use serve::{Options, Report, Wait, serve};
+use serve::{Options, Report, serve};
 
 /// Serves the session that master assigns, to its end.
 ///
