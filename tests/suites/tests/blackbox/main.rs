@@ -11,6 +11,8 @@ mod directory;
 #[cfg(test)]
 mod dovecot;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod interop;
 #[cfg(test)]
 mod layers;

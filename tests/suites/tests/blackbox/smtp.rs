@@ -1,6 +1,8 @@
 //! SMTP dialogs with the real smtpd: replies, limits, and where a message ends.
 
-use harness::{Site, SmtpClient};
+mod conformance;
+
+use harness::{PATIENCE, Site, SmtpClient, eventually};
 
 /// A command and how its reply begins.
 type Step = (&'static str, &'static str);
@@ -218,7 +220,7 @@ fn chunks_and_data_are_the_same_message() {
 fn talking_before_the_greeting_is_refused() {
     let site = Site::running().unwrap();
     // The greeting may be on its way before our first byte arrives: only a talker that is early is refused.
-    let refused = harness::eventually(harness::PATIENCE, || {
+    let refused = eventually(PATIENCE, || {
         let mut client = SmtpClient::connect(site.smtp()).ok()?;
         client
             .send(b"EHLO early.example\r\nMAIL FROM:<>\r\nRCPT TO:<bob@posthouse.test>\r\nDATA\r\n")
@@ -245,7 +247,7 @@ fn too_many_connections_from_one_client_are_told_to_come_later() {
         .start()
         .unwrap();
     // The harness's own first look may still count for a moment.
-    let held = harness::eventually(harness::PATIENCE, || {
+    let held = eventually(PATIENCE, || {
         let held: Vec<_> = (0..3)
             .map_while(|_| SmtpClient::greeted(site.smtp()).ok())
             .collect();
@@ -257,7 +259,7 @@ fn too_many_connections_from_one_client_are_told_to_come_later() {
     assert_eq!(code, 421, "{reply}");
     assert!(reply.starts_with("421 4.7.0 "), "{reply}");
     drop(held);
-    let again = harness::eventually(harness::PATIENCE, || SmtpClient::greeted(site.smtp()).ok());
+    let again = eventually(PATIENCE, || SmtpClient::greeted(site.smtp()).ok());
     assert!(again.is_some());
 }
 
