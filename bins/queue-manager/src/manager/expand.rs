@@ -56,6 +56,8 @@ pub(super) struct Expander {
     time_limit: Duration,
     waiting: VecDeque<Question>,
     under_way: usize,
+    /// The question under way is one that is asked alone.
+    lone: bool,
     not_before: Option<Instant>,
 }
 
@@ -71,6 +73,7 @@ impl Expander {
             time_limit,
             waiting: VecDeque::new(),
             under_way: 0,
+            lone: false,
             not_before: None,
         }
     }
@@ -103,15 +106,29 @@ impl Expander {
         self.not_before.filter(|_| !self.waiting.is_empty())
     }
 
+    /// What is asked alone has the directory for itself: what kills it must not look like another's fault.
+    fn may_ask(&self) -> bool {
+        self.waiting.front().is_some_and(|next| match next.alone {
+            true => self.under_way == 0,
+            false => self.under_way < QUESTIONS && !self.lone,
+        })
+    }
+
     /// Sends what waits, many addresses in one question.
     pub(super) fn pump(&mut self, instant: Instant) {
         if self.not_before.is_some_and(|at| instant < at) {
             return;
         }
         self.not_before = None;
-        while self.under_way < QUESTIONS && !self.waiting.is_empty() {
+        while self.may_ask() {
             let together = self.waiting.iter().take_while(|question| !question.alone);
-            let batch = together.take(QUESTION).count().max(1);
+            let batch = match together.take(QUESTION).count() {
+                0 => {
+                    self.lone = true;
+                    1
+                }
+                batch => batch,
+            };
             let mut asked = Vec::with_capacity(batch);
             let mut addresses = Vec::with_capacity(batch);
             for question in self.waiting.drain(..batch) {
@@ -161,6 +178,7 @@ impl Manager {
         now: Timestamp,
     ) {
         self.expander.under_way -= 1;
+        self.expander.lone = false;
         let together = asked.len() > 1;
         let mut changed: Vec<QueueId> = asked.iter().map(|(queue_id, _)| *queue_id).collect();
         changed.dedup();

@@ -3,7 +3,7 @@
 use ipc::protocol::{ExpansionLeaf, LeafEnd};
 use mail_types::{Deferral, EnhancedStatus, Failure, Outcome, Target};
 
-use crate::house::{House, address, leaf, mailbox};
+use crate::house::{House, POISON, address, leaf, mailbox};
 
 #[tokio::test]
 async fn an_alias_is_replaced_by_its_members_once_and_for_all() {
@@ -203,4 +203,57 @@ async fn a_large_alias_is_worked_through_in_bounded_memory() {
         assert!(reached.insert(agent.deliver_next().await.0));
     }
     house.until_empty().await;
+}
+
+#[tokio::test]
+async fn an_address_that_kills_the_directory_harms_no_other() {
+    let house = House::open_with(|settings| {
+        settings.policy.min_retry = std::time::Duration::from_secs(600);
+        settings.policy.max_retry = std::time::Duration::from_secs(600);
+    });
+    house
+        .submit(
+            "alice@example.org",
+            &["bob@example.org", POISON, "carol@example.org"],
+        )
+        .await;
+    let mut agent = house.agent(4).await;
+    let mut reached = [agent.deliver_next().await.0, agent.deliver_next().await.0];
+    reached.sort();
+    assert_eq!(reached, ["bob@example.org", "carol@example.org"]);
+    house
+        .until("deferred", |status| {
+            (status.deferred, status.active) == (1, 0)
+        })
+        .await;
+    assert_eq!(house.recipients().await[0].address, address(POISON));
+}
+
+#[tokio::test]
+async fn an_answer_without_room_is_asked_for_alone() {
+    let house = House::open();
+    let deferral = Deferral {
+        status: EnhancedStatus::new(4, 2, 4),
+        text: "asked together with too many large aliases".to_owned(),
+    };
+    // The stand-in says so always; alone it is believed.
+    house.alias("large@example.org", vec![leaf(LeafEnd::Deferred(deferral))]);
+    house
+        .submit(
+            "alice@example.org",
+            &["bob@example.org", "large@example.org"],
+        )
+        .await;
+    let mut agent = house.agent(4).await;
+    assert_eq!(agent.deliver_next().await.0, "bob@example.org");
+    house
+        .until("deferred", |status| {
+            (status.deferred, status.active) == (1, 0)
+        })
+        .await;
+    let asked = house.asked.lock().unwrap().clone();
+    let large = asked
+        .iter()
+        .filter(|address| *address == "large@example.org");
+    assert!(large.count() >= 2, "{asked:?}");
 }

@@ -270,6 +270,9 @@ impl House {
     }
 }
 
+/// An address that the stand-in for the directory dies of.
+pub const POISON: &str = "poison@example.org";
+
 pub const CONTENT: &[u8] = b"Subject: test\r\n\r\nbody\r\n";
 
 pub fn envelope(from: &str, to: &[&str]) -> Envelope {
@@ -309,6 +312,10 @@ async fn answer(
 ) {
     let mut receiver = channel.receiver;
     while let Ok(Some(frame)) = receiver.receive().await {
+        if frame.message.addresses.contains(&address(POISON)) {
+            // The directory dies of it.
+            return;
+        }
         let leaves = frame
             .message
             .addresses
