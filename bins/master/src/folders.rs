@@ -91,17 +91,29 @@ pub fn patiently<T>(
     }
 }
 
+/// Makes what is missing above a folder, for everybody to pass: the programs do so as users of their own, whatever
+/// master's umask is.
+fn make_way(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = path.parent() {
+        make_way(parent)?;
+    }
+    match fs::create_dir(path) {
+        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes a folder with all above it, or corrects the owner and mode of one that is there.
 fn make(path: &Path, mode: u32, owner: Option<Owner>) -> io::Result<()> {
     let context = |error: io::Error| {
         io::Error::new(error.kind(), format!("folder {}: {error}", path.display()))
     };
     if let Some(parent) = path.parent() {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(parent)
-            .map_err(context)?;
+        make_way(parent).map_err(context)?;
     }
     match DirBuilder::new().mode(mode).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(context(error)),
@@ -132,6 +144,7 @@ mod tests {
 
     #[test]
     fn folders_are_made_with_their_modes_and_locked() {
+        sandbox::process::set_private_umask();
         let base = tempfile::tempdir().unwrap();
         let own = (ids::effective_uid(), ids::effective_gid());
         let folders = Folders {
@@ -146,6 +159,7 @@ mod tests {
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
         assert_eq!(mode(&folders.queue), 0o700);
         assert_eq!(mode(&folders.sockets()), 0o750);
+        assert_eq!(mode(&base.path().join("b")), 0o755, "all may pass");
         let pid = fs::read_to_string(folders.run.join("master.pid")).unwrap();
         assert_eq!(pid.trim(), std::process::id().to_string());
 
