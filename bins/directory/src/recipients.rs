@@ -1,6 +1,7 @@
 //! `Recipients`: RCPT, VRFY and EXPN for smtpd.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use directory::{Resolution, Tables, UserMailbox, Verified};
 use ipc::protocol::{ExpnReply, RecipientReply, RecipientVerdict, RecipientsRequest, VrfyReply};
@@ -8,6 +9,10 @@ use ipc::{Frame, Sender};
 use mail_types::Address;
 
 use crate::state::State;
+
+/// How long smtpd may go on accepting a recipient that was good: shorter than the tables take to change
+/// (`directory.check_interval`), long enough for a burst.
+const VERDICT_HOLDS: Duration = Duration::from_secs(1);
 
 /// Answers one request: at once from the tables, or later where local-delivery has to be asked.
 pub fn answer(
@@ -18,7 +23,10 @@ pub fn answer(
     let tables = state.tables();
     let reply = match frame.message {
         RecipientsRequest::Resolve { address, size } => match verdict(&tables, &address) {
-            Ok(verdict) => RecipientReply::Verdict(verdict),
+            Ok(verdict) => RecipientReply::Verdict {
+                holds_for: holds_for(&verdict),
+                verdict,
+            },
             Err(limited) => return answer_limited(state, frame.id, limited, size, sender),
         },
         RecipientsRequest::Vrfy { query } => RecipientReply::Vrfy(verified(tables.verify(&query))),
@@ -29,6 +37,16 @@ pub fn answer(
         }),
     };
     send(sender, frame.id, &reply);
+}
+
+/// Good news may be repeated for a moment; bad news is asked for each time, so that a new user is known at once.
+fn holds_for(verdict: &RecipientVerdict) -> Duration {
+    match verdict {
+        RecipientVerdict::Local | RecipientVerdict::RelayDomain | RecipientVerdict::Remote => {
+            VERDICT_HOLDS
+        }
+        _ => Duration::ZERO,
+    }
 }
 
 /// The verdict, or the mailbox whose fill decides it.
@@ -54,10 +72,14 @@ fn answer_limited(
     sender: &Sender<RecipientReply>,
 ) {
     let verdict = |has_room: bool| {
-        RecipientReply::Verdict(match has_room {
+        let verdict = match has_room {
             true => RecipientVerdict::Local,
             false => RecipientVerdict::OverQuota,
-        })
+        };
+        RecipientReply::Verdict {
+            verdict,
+            holds_for: Duration::ZERO,
+        }
     };
     let spec = state.spec(mailbox);
     if let Some(has_room) = state.quota.known(&spec, size) {

@@ -136,7 +136,7 @@ async fn resolve(client: &Client<Recipients>, recipient: &str, size: u64) -> Rec
         .await
         .unwrap()
     {
-        RecipientReply::Verdict(verdict) => verdict,
+        RecipientReply::Verdict { verdict, .. } => verdict,
         other => panic!("{other:?}"),
     }
 }

@@ -8,10 +8,12 @@ use ipc::protocol::{
     ExpnReply, Intake, RecipientReply, RecipientVerdict, Recipients, RecipientsRequest, VrfyReply,
 };
 use ipc::{CallError, Client};
+use mail_types::Address;
 use smtp_proto::{Answer, ExpandAnswer, Question, Verdict, VerifyAnswer};
 
 use crate::log;
 use crate::throttle::Throttle;
+use crate::verdicts::Verdicts;
 
 /// A service that stays away is in the log at most this often.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -21,6 +23,7 @@ pub struct Backends {
     directory: Client<Recipients>,
     pub(crate) queue: Client<Intake>,
     lookup_timeout: Duration,
+    verdicts: Verdicts,
     directory_complaints: Throttle,
     queue_complaints: Throttle,
 }
@@ -43,6 +46,7 @@ impl Backends {
             directory: Client::new(directory),
             queue: Client::new(queue),
             lookup_timeout,
+            verdicts: Verdicts::default(),
             directory_complaints: Throttle::new(COMPLAINT_INTERVAL),
             queue_complaints: Throttle::new(COMPLAINT_INTERVAL),
         }
@@ -51,10 +55,9 @@ impl Backends {
     /// Asks the directory; whatever goes wrong is "cannot say just now".
     pub(crate) async fn ask(&self, question: Question) -> Answer {
         let (request, unavailable) = match question {
-            Question::Recipient { address, size } => (
-                RecipientsRequest::Resolve { address, size },
-                Answer::Recipient(Verdict::Unavailable),
-            ),
+            Question::Recipient { address, size } => {
+                return Answer::Recipient(self.resolve(address, size).await);
+            }
             Question::Verify(query) => (
                 RecipientsRequest::Vrfy { query },
                 Answer::Verify(VerifyAnswer::Unavailable),
@@ -64,14 +67,38 @@ impl Backends {
                 Answer::Expand(ExpandAnswer::Unavailable),
             ),
         };
+        self.call(&request).await.map_or(unavailable, answer)
+    }
+
+    /// What a recipient is to us, from the directory or from what it said a moment ago.
+    async fn resolve(&self, address: Address, size: u64) -> Verdict {
+        if let Some(verdict) = self.verdicts.get(&address, Instant::now()) {
+            return verdict;
+        }
+        let request = RecipientsRequest::Resolve {
+            address: address.clone(),
+            size,
+        };
+        match self.call(&request).await {
+            Some(RecipientReply::Verdict { verdict, holds_for }) => {
+                let verdict = judged(verdict);
+                self.verdicts
+                    .keep(address, &verdict, holds_for, Instant::now());
+                verdict
+            }
+            _ => Verdict::Unavailable,
+        }
+    }
+
+    async fn call(&self, request: &RecipientsRequest) -> Option<RecipientReply> {
         let call = self
             .directory
-            .call(&request, Bytes::new(), Vec::new(), self.lookup_timeout);
+            .call(request, Bytes::new(), Vec::new(), self.lookup_timeout);
         match call.await {
-            Ok(frame) => answer(frame.message),
+            Ok(frame) => Some(frame.message),
             Err(error) => {
                 complain(&self.directory_complaints, "directory", &error);
-                unavailable
+                None
             }
         }
     }
@@ -92,15 +119,7 @@ fn complain(throttle: &Throttle, service: &str, error: &CallError) {
 /// A reply of another kind than asked for comes out as an answer of another kind, which the session refuses.
 fn answer(reply: RecipientReply) -> Answer {
     match reply {
-        RecipientReply::Verdict(verdict) => Answer::Recipient(match verdict {
-            RecipientVerdict::Local => Verdict::Local,
-            RecipientVerdict::RelayDomain => Verdict::RelayDomain,
-            RecipientVerdict::Remote => Verdict::Remote,
-            RecipientVerdict::Unknown => Verdict::Unknown,
-            RecipientVerdict::Moved(to) => Verdict::Moved(to),
-            RecipientVerdict::OverQuota => Verdict::OverQuota,
-            RecipientVerdict::Unavailable => Verdict::Unavailable,
-        }),
+        RecipientReply::Verdict { verdict, .. } => Answer::Recipient(judged(verdict)),
         RecipientReply::Vrfy(reply) => Answer::Verify(match reply {
             VrfyReply::Deliverable(address) => VerifyAnswer::Deliverable(address),
             VrfyReply::Ambiguous(addresses) => VerifyAnswer::Ambiguous(addresses),
@@ -114,5 +133,17 @@ fn answer(reply: RecipientReply) -> Answer {
             ExpnReply::Unknown => ExpandAnswer::Unknown,
             ExpnReply::Unavailable => ExpandAnswer::Unavailable,
         }),
+    }
+}
+
+fn judged(verdict: RecipientVerdict) -> Verdict {
+    match verdict {
+        RecipientVerdict::Local => Verdict::Local,
+        RecipientVerdict::RelayDomain => Verdict::RelayDomain,
+        RecipientVerdict::Remote => Verdict::Remote,
+        RecipientVerdict::Unknown => Verdict::Unknown,
+        RecipientVerdict::Moved(to) => Verdict::Moved(to),
+        RecipientVerdict::OverQuota => Verdict::OverQuota,
+        RecipientVerdict::Unavailable => Verdict::Unavailable,
     }
 }

@@ -22,6 +22,7 @@ mod pending;
 mod server;
 mod settings;
 mod throttle;
+mod verdicts;
 
 pub use backends::Backends;
 pub use server::serve;

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mail_types::Address;
 use serde::{Deserialize, Serialize};
@@ -54,7 +55,13 @@ pub enum RecipientsRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecipientReply {
     /// To `Resolve`.
-    Verdict(RecipientVerdict),
+    Verdict {
+        /// What the recipient is to us.
+        verdict: RecipientVerdict,
+        /// How long the asker may give this answer itself when the same address comes again, whatever
+        /// the message's size; zero where size matters or the answer is bad news.
+        holds_for: Duration,
+    },
     /// To `Vrfy`.
     Vrfy(VrfyReply),
     /// To `Expn`.

@@ -132,11 +132,15 @@ async fn run_directory(listener: Listener) {
             while let Ok(Some(frame)) = receiver.receive().await {
                 let reply = match frame.message {
                     RecipientsRequest::Resolve { address, .. } => {
-                        RecipientReply::Verdict(match address.to_string().as_str() {
+                        let verdict = match address.to_string().as_str() {
                             "nobody@home.example" => RecipientVerdict::Unknown,
                             name if name.ends_with("@home.example") => RecipientVerdict::Local,
                             _ => RecipientVerdict::Remote,
-                        })
+                        };
+                        RecipientReply::Verdict {
+                            verdict,
+                            holds_for: Duration::ZERO,
+                        }
                     }
                     _ => RecipientReply::Vrfy(VrfyReply::Unknown),
                 };
