@@ -11,6 +11,7 @@ pub const TEST_PACKAGES: &[&str] = &[
     "curl",
     "dovecot-pop3d",
     "fetchmail",
+    "mandoc",
     "mpop",
     "msmtp",
     "mutt",

@@ -16,7 +16,7 @@ pub fn manual_page() -> String {
 }
 
 const HEAD: &str = r#".\" Made from the setting records of crates/config; do not edit: run "posthouse config man".
-.TH POSTHOUSE.TOML 5 "" Posthouse "File formats"
+.TH POSTHOUSE.TOML 5 2026-11-21 Posthouse "File formats"
 .SH NAME
 posthouse.toml \- configuration of the Posthouse mail suite
 .SH DESCRIPTION
