@@ -183,3 +183,60 @@ fn a_reload_within_content_loses_nothing() {
     drained(&site);
     assert_eq!(bobs_messages(&site).len(), 4);
 }
+
+/// What was spooled outlives the queue-manager that opened the file; the message comes once and whole, or is refused.
+#[test]
+fn a_queue_that_dies_within_spooled_content_cannot_garble_it() {
+    let site = site_with(&[]);
+    let half = b"0123456789012345678901234567890123456789\r\n".repeat(10_000);
+    let mut client = transaction(&site);
+    client.command("DATA", 354).unwrap();
+    client.send_quietly(&half).unwrap();
+    let spool = site.dir().join("queue/spool");
+    let begun = eventually(PATIENCE, || {
+        std::fs::read_dir(&spool).ok()?.flatten().next().map(|_| ())
+    });
+    assert!(begun.is_some(), "{}", site.log());
+    let old = site.pids_of("queue-manager")[0];
+    kill(old, Signal::SIGKILL).unwrap();
+    let back = eventually(PATIENCE, || {
+        site.pids_of("queue-manager")
+            .into_iter()
+            .find(|pid| *pid != old)
+    });
+    assert!(back.is_some(), "{}", site.log());
+    client.send_quietly(&half).unwrap();
+    let reply = say(&mut client, ".\r\n");
+    let accepted = match reply.get(..3) {
+        Some("250") => 1,
+        Some("451") => 0,
+        _ => panic!("{reply}"),
+    };
+    let messages = bobs_messages(&site);
+    assert_eq!(messages.len(), accepted, "{reply}");
+    assert!(
+        messages
+            .iter()
+            .all(|message| message.ends_with(&half.repeat(2)))
+    );
+}
+
+/// An idle session hears of the end of its server, one in a transaction finishes, and nobody waits for either.
+#[test]
+fn a_reload_takes_leave_of_idle_sessions() {
+    let site = site_with(&[]);
+    let mut idle = site.smtp_client().unwrap();
+    let mut silent = SmtpClient::connect(site.smtp()).unwrap();
+    silent.expect(220).unwrap();
+    let mut inside = transaction(&site);
+    site.signal(Signal::SIGHUP).unwrap();
+    for client in [&mut idle, &mut silent] {
+        let (_, reply) = client.reply().unwrap();
+        assert!(reply.starts_with("421 4.3.2 "), "{reply}");
+    }
+    assert!(by_data(&mut inside, b"Subject: inside\r\n\r\n").starts_with("250 "));
+    let (_, reply) = inside.reply().unwrap();
+    assert!(reply.starts_with("421 4.3.2 "), "{reply}");
+    send_one(&site);
+    assert_eq!(bobs_messages(&site).len(), 2);
+}

@@ -294,6 +294,40 @@ fn rfc_6531_addresses_reach_their_mailbox() {
     }
 }
 
+/// RFC 6533 §4, §6: a report for a sender and about a recipient beyond ASCII.
+#[test]
+fn rfc_6533_reports_have_their_addresses_as_they_are() {
+    let site = patient_site()
+        .user("jürgen", "geheim", &[])
+        .alias("kaputt-ü: \"|/bin/sh -c 'exit 67'\"")
+        .start()
+        .unwrap();
+    let mut client = site.smtp_client().unwrap();
+    client
+        .command("MAIL FROM:<jürgen@posthouse.test> SMTPUTF8", 250)
+        .unwrap();
+    client
+        .command(
+            "RCPT TO:<kaputt-ü@posthouse.test> ORCPT=utf-8;kaputt-\\x{FC}@posthouse.test",
+            250,
+        )
+        .unwrap();
+    client.command("DATA", 354).unwrap();
+    client.send("Subject: Grüße\r\n\r\n.\r\n").unwrap();
+    client.expect(250).unwrap();
+    let messages = site.fetch(&site.accounts()[2], 1).unwrap();
+    let report = String::from_utf8(messages[0].clone()).unwrap();
+    for part in [
+        "Return-Path: <>\r\n",
+        "To: <jürgen@posthouse.test>\r\n",
+        "Content-Type: message/global-delivery-status",
+        "Original-Recipient: utf-8; kaputt-ü@posthouse.test\r\n",
+        "Final-Recipient: utf-8; kaputt-ü@posthouse.test\r\n",
+    ] {
+        assert!(report.contains(part), "{part} is missing in\n{report}");
+    }
+}
+
 #[test]
 fn rfc_5321_3_5_verifying_and_expanding() {
     let site = patient_site()
