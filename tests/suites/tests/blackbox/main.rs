@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod bytes;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod crash;
