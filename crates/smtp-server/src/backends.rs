@@ -109,6 +109,15 @@ impl Backends {
     }
 }
 
+/// "Cannot say just now", in the kind that was asked for.
+pub(crate) fn unavailable(question: &Question) -> Answer {
+    match question {
+        Question::Recipient { .. } => Answer::Recipient(Verdict::Unavailable),
+        Question::Verify(_) => Answer::Verify(VerifyAnswer::Unavailable),
+        Question::Expand(_) => Answer::Expand(ExpandAnswer::Unavailable),
+    }
+}
+
 /// Every client that suffers from it is in the log besides.
 fn complain(throttle: &Throttle, service: &str, error: &CallError) {
     if throttle.pass(Instant::now()).is_some() {

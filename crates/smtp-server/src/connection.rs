@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use crate::backends;
 use crate::clients::Place;
 use crate::clock::Rate;
 use crate::content::{Content, Request};
@@ -22,6 +23,8 @@ use crate::log::{self, Facts};
 use crate::pending::Pending;
 use crate::server::Shared;
 
+/// After so long, replies do not wait for the rest of their group.
+const LONG: Duration = Duration::from_secs(1);
 /// How much one read takes.
 const READ_SIZE: usize = 64 << 10;
 /// After a session that we ended, what the client still sends is read for so long, as closing a socket with unread
@@ -49,6 +52,8 @@ pub(crate) struct Connection {
     since: Instant,
     rate: Rate,
     draining: bool,
+    /// The directory did not answer a question of the present group.
+    unanswered: bool,
     protocol: &'static str,
     tally: Tally,
     _place: Place,
@@ -112,6 +117,7 @@ impl Connection {
             since: now,
             rate: Rate::begin(now),
             draining: false,
+            unanswered: false,
             protocol: "",
             tally: Tally::default(),
             shared,
@@ -142,6 +148,7 @@ impl Connection {
                         next
                     } else {
                         self.flush().await?;
+                        self.unanswered = false;
                         match self.read(timer.as_mut(), drained.as_mut()).await {
                             Wake::Next(next) => next,
                             Wake::Gone(outcome) => return outcome.map(|()| End::Gone),
@@ -154,17 +161,19 @@ impl Connection {
                     }
                 }
                 Next::Ask(question) => {
-                    let answer = shared.backends.ask(question).await;
-                    self.session.answer(answer, &mut self.replies);
-                    self.resume()
+                    let asked = Instant::now();
+                    self.ask(question).await;
+                    self.resume(asked).await?
                 }
                 Next::Store(envelope) => {
+                    let asked = Instant::now();
                     self.store(*envelope).await;
-                    self.resume()
+                    self.resume(asked).await?
                 }
                 Next::Spill => {
+                    let asked = Instant::now();
                     self.spill().await;
-                    self.resume()
+                    self.resume(asked).await?
                 }
                 Next::Close => {
                     self.flush().await?;
@@ -224,10 +233,28 @@ impl Connection {
         }
     }
 
-    /// Goes on with what was left, after something that was not for the client to hurry.
-    fn resume(&mut self) -> Next {
+    /// Goes on with what was left, after something that was not for the client to hurry. When it took long, the client
+    /// has the replies so far: its patience is for one command each (RFC 5321 §4.5.3.2), not for a group of them.
+    async fn resume(&mut self, asked: Instant) -> io::Result<Next> {
+        if asked.elapsed() >= LONG {
+            self.flush().await?;
+        }
         self.since = Instant::now();
-        self.use_pending()
+        Ok(self.use_pending())
+    }
+
+    /// A directory that was silent once is not waited for again in the same group of commands.
+    async fn ask(&mut self, question: Question) {
+        let shared = Arc::clone(&self.shared);
+        let answer = if self.unanswered {
+            backends::unavailable(&question)
+        } else {
+            let asked = Instant::now();
+            let answer = shared.backends.ask(question).await;
+            self.unanswered = asked.elapsed() >= shared.settings.times.lookup;
+            answer
+        };
+        self.session.answer(answer, &mut self.replies);
     }
 
     fn use_pending(&mut self) -> Next {

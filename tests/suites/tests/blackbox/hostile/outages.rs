@@ -105,6 +105,32 @@ fn a_hanging_directory_is_answered_in_time_and_postmaster_needs_none() {
     assert_eq!(bobs_messages(&site).len(), 1);
 }
 
+/// RFC 5321 §4.5.3.2.3: a client waits five minutes for the reply to RCPT, not for those to a whole group.
+#[test]
+fn a_hanging_directory_does_not_hold_up_a_group_for_each_of_its_recipients() {
+    let site = site_with(&[("smtpd.lookup_timeout", "1s")]);
+    let began = Instant::now();
+    let stopped = Stopped::program(&site, "directory");
+    let mut client = site.smtp_client().unwrap();
+    let group: String = (0..30)
+        .map(|number| format!("RCPT TO:<bob+{number}@posthouse.test>\r\n"))
+        .collect();
+    client.send(format!("MAIL FROM:<>\r\n{group}")).unwrap();
+    client.expect(250).unwrap();
+    for _ in 0..30 {
+        let (_, reply) = client.reply().unwrap();
+        assert!(reply.starts_with("451 4.3.0 "), "{reply}");
+    }
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+    drop(stopped);
+    // The next group asks anew.
+    client.command("RCPT TO:<bob@posthouse.test>", 250).unwrap();
+}
+
 #[test]
 fn a_directory_that_dies_while_it_is_asked_is_asked_again_or_later() {
     let site = site_with(&[]);
