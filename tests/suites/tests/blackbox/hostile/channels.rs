@@ -44,6 +44,8 @@ fn greet(socket: &Path, hello: &[u8]) -> UnixStream {
     stream
 }
 
+type Probe = fn(&Site, &str) -> bool;
+
 /// Whether the server greets back with the protocol, which it does only to those who may speak it.
 fn is_served<P: Protocol>(site: &Site, socket: &str) -> bool {
     let path = site.dir().join("run/ipc").join(socket);
@@ -183,7 +185,7 @@ fn each_user_may_speak_only_its_own_protocols() {
     let site = site_with(&[]);
     // As the harness has them: users.net, users.queue, users.dir, users.vmail; all in users.group.
     let (net, queue, directory, vmail) = (64_101, 64_102, 64_103, 64_104);
-    let who_may: [(&str, u32, fn(&Site, &str) -> bool); 7] = [
+    let who_may: [(&str, u32, Probe); 7] = [
         ("queue.sock", net, is_served::<Intake>),
         ("queue.sock", 0, is_served::<Delivery>),
         ("directory.sock", net, is_served::<Recipients>),

@@ -254,6 +254,53 @@ fn rfc_1870_6152_6531_3461_parameters() {
     assert!(client.expect(521).unwrap().starts_with("521 5.5.2 "));
 }
 
+/// RFC 2920 §3.1: what may follow what in one group; the replies come in order. What may not ends the session.
+#[test]
+fn rfc_2920_groups() {
+    let mail = "MAIL FROM:<>\r\nRCPT TO:<bob@posthouse.test>\r\n";
+    let [strict_site, lax_site] = ["true", "false"].map(|strict| {
+        let site = patient_site().set("smtpd.strict_pipelining", strict);
+        site.and_then(harness::SiteBuilder::start).unwrap()
+    });
+    for (strict, group, codes) in [
+        (
+            true,
+            format!("{mail}RCPT TO:<no@posthouse.test>\r\nDATA\r\n"),
+            vec![250, 250, 550, 354],
+        ),
+        (
+            true,
+            format!("RSET\r\n{mail}RSET\r\nHELP\r\nNOOP\r\n"),
+            vec![250, 250, 250, 250, 214, 250],
+        ),
+        (
+            true,
+            format!("{mail}FOO\r\nQUIT\r\n"),
+            vec![250, 250, 500, 221],
+        ),
+        (true, "NOOP\r\nNOOP\r\n".to_owned(), vec![554]),
+        (true, "VRFY bob\r\nNOOP\r\n".to_owned(), vec![554]),
+        (true, "EXPN bob\r\nNOOP\r\n".to_owned(), vec![554]),
+        (
+            false,
+            "NOOP\r\nVRFY bob\r\nNOOP\r\n".to_owned(),
+            vec![250, 252, 250],
+        ),
+        (false, format!("EHLO x\r\n{mail}"), vec![554]),
+        (false, format!("HELO x\r\n{mail}"), vec![554]),
+        (false, format!("{mail}DATA\r\n.\r\n"), vec![250, 250, 554]),
+    ] {
+        let site = if strict { &strict_site } else { &lax_site };
+        let mut client = site.smtp_client().unwrap();
+        client.send(&group).unwrap();
+        let came: Vec<_> = codes.iter().map(|_| client.reply().unwrap().0).collect();
+        assert_eq!(came, codes, "{group}");
+        if codes.last() == Some(&554) {
+            assert!(client.reply().is_err(), "{group}: the session goes on");
+        }
+    }
+}
+
 /// RFC 6531 §3.2, §4.3: addresses beyond ASCII, in local-part and domain, to the mailbox and its header.
 #[test]
 fn rfc_6531_addresses_reach_their_mailbox() {
