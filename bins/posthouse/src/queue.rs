@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use clap::{Args, Subcommand, ValueEnum};
-use ipc::BlockingClient;
 use ipc::protocol::{
     MessageState, QueueControl, QueueControlReply, QueueControlRequest, QueueStatus, Selection,
 };
+use ipc::{BlockingClient, ConnectError};
 use mail_types::{QueueId, Timestamp};
 use serde_json::json;
 
@@ -163,6 +163,23 @@ pub fn run(command: &QueueCommand, file: &Path, out: &mut impl Write) -> Result<
     }
 }
 
+/// What to do when there is no connection.
+fn advice(error: &ConnectError) -> &'static str {
+    let kind = match error {
+        ConnectError::Io { source, .. } => source.kind(),
+        ConnectError::Greeting { .. } => io::ErrorKind::Other,
+    };
+    match kind {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "does the suite run, and with this configuration?"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "only root and the user of users.queue may administer the queue"
+        }
+        _ => "queue-manager starts just now, or cannot: see the log",
+    }
+}
+
 /// The connection to queue-manager.
 struct Asker(BlockingClient<QueueControl>);
 
@@ -172,11 +189,7 @@ impl Asker {
         let socket = config.paths.run_dir.join("ipc/queue.sock");
         BlockingClient::connect(socket, Duration::from_secs(10))
             .map(Self)
-            .map_err(|error| {
-                Failure::Failed(format!(
-                    "{error}\nIs the suite running, and may this user administer it?"
-                ))
-            })
+            .map_err(|error| Failure::Failed(format!("{error}; {}", advice(&error))))
     }
 
     /// Asks, and takes away the answers that are the same for every question.

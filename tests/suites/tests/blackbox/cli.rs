@@ -91,6 +91,21 @@ fn exit_codes_tell_a_fault_from_a_wrong_use() {
 }
 
 #[test]
+fn a_queue_that_nobody_serves_is_said_to_be_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("c.toml");
+    let run_dir = folder.path().join("run");
+    fs::write(&config, format!("[paths]\nrun_dir = {run_dir:?}\n")).unwrap();
+    let (status, _, err) = run(
+        "posthouse",
+        &["--config", config.to_str().unwrap(), "queue", "list"],
+    );
+    assert_eq!(status, Some(1), "{err}");
+    assert!(err.contains("/run/ipc/queue.sock: No such file"), "{err}");
+    assert!(err.contains("does the suite run"), "{err}");
+}
+
+#[test]
 fn a_program_started_by_hand_says_who_starts_it() {
     for name in PROGRAMS {
         for arguments in [&[][..], &["--help"]] {
