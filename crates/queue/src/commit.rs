@@ -18,8 +18,10 @@ use rusqlite::ErrorCode;
 use crate::command::{Done, Event, Updated};
 use crate::error::StorageError;
 use crate::inbox::{Found, Job, Task};
+use crate::mover::Mover;
 use crate::pool::{self, FileTask, spooled};
 use crate::queue::Shared;
+use crate::settings::Settings;
 use crate::spool;
 use crate::store::{Progress, Store, UpdateEffect};
 use crate::types::{Durable, SpoolId};
@@ -33,6 +35,8 @@ const REOPEN: Duration = Duration::from_secs(1);
 const LOG_BYTES: usize = 32 << 20;
 /// What a transaction writes to the log whatever it does: the pages that every one touches.
 const COMMIT_BYTES: usize = 32 << 10;
+/// Octets after which commands wait until the log is moved.
+const LONGEST_LOG: usize = 4 * LOG_BYTES;
 /// What a job writes to the log besides content, by estimate.
 const JOB_BYTES: usize = 5 << 10;
 /// Free pages given back in one step.
@@ -74,13 +78,19 @@ pub(crate) struct CommitThread<T> {
     reserve: Option<(Instant, StorageError)>,
     /// The owner was told that storage fails.
     failing: bool,
+    mover: Mover,
+    /// The mover was asked since the log last began anew.
+    moved: bool,
 }
 
 impl<T: Send + 'static> CommitThread<T> {
     pub(crate) fn new(shared: Arc<Shared<T>>, store: Store) -> Self {
         let reserve = shared.files.keep_reserve();
+        let mover = Mover::start(shared.files.database.clone());
         Self {
             shared,
+            mover,
+            moved: false,
             store: Some(store),
             failed: None,
             log: 0,
@@ -103,9 +113,7 @@ impl<T: Send + 'static> CommitThread<T> {
                     let mut events = Vec::with_capacity(jobs.len());
                     self.batch(jobs, &mut events);
                     self.tell(events);
-                    if self.log > LOG_BYTES {
-                        self.tidy();
-                    }
+                    self.bound_log();
                 }
                 Found::Idle if self.store.is_none() => self.reopen(),
                 Found::Idle => self.tidy(),
@@ -114,17 +122,32 @@ impl<T: Send + 'static> CommitThread<T> {
         }
     }
 
+    /// Has a long log moved beside the commits, and then moves the rest, after which it begins anew. A log
+    /// that grows faster than it is moved is moved here.
+    fn bound_log(&mut self) {
+        if self.log <= LOG_BYTES {
+            return;
+        }
+        let asked = !self.moved && self.mover.ask();
+        self.moved |= asked;
+        if !self.mover.is_working() || self.log > LONGEST_LOG {
+            self.mover.wait();
+            self.tidy();
+            self.moved = false;
+        }
+    }
+
     fn batch(&mut self, jobs: Vec<Job<T>>, events: &mut Vec<Event<T>>) {
         if self.store.is_none() {
             self.reopen();
         }
-        let room = self.room();
+        let room = self.room(&jobs);
         self.work(jobs, &room, events);
     }
 
     /// Whether new mail may be taken. Without the reserve it may not; then, once in a while, the
     /// database gives back what it does not need, until there is room for a reserve again.
-    fn room(&mut self) -> Result<(), StorageError> {
+    fn room(&mut self, jobs: &[Job<T>]) -> Result<(), StorageError> {
         let files = &self.shared.files;
         if let Some((asked, error)) = &self.reserve {
             if asked.elapsed() < REOPEN {
@@ -138,10 +161,27 @@ impl<T: Send + 'static> CommitThread<T> {
             let kept = files.keep_reserve();
             self.reserve = kept.err().map(|error| (Instant::now(), error));
         }
-        match &self.reserve {
-            Some((_, error)) => Err(error.clone()),
-            None => files.check_free(self.shared.settings.min_free, 0),
+        if let Some((_, error)) = &self.reserve {
+            return Err(error.clone());
         }
+        let room = self.check_free(jobs);
+        if room.is_ok() || self.log == 0 {
+            return room;
+        }
+        // There may be room enough once the log is moved.
+        self.tidy();
+        self.check_free(jobs)
+    }
+
+    /// Is there room for these jobs? They are written to the log, and what is in the log is written once
+    /// more when it is moved into the database: a log that finds no room there any more could never be
+    /// emptied, and a full disk would stay full.
+    fn check_free(&self, jobs: &[Job<T>]) -> Result<(), StorageError> {
+        let batch: usize = jobs.iter().map(|job| job.task.bytes() + JOB_BYTES).sum();
+        let needed = self.log + 2 * (batch + COMMIT_BYTES);
+        let needed = u64::try_from(needed).unwrap_or(u64::MAX);
+        let Settings { min_free, .. } = self.shared.settings;
+        self.shared.files.check_free(min_free, needed)
     }
 
     /// Frees the reserve; false when there is none to free.
@@ -249,6 +289,7 @@ impl<T: Send + 'static> CommitThread<T> {
         if self.failed.as_ref().is_some_and(just_now) {
             return;
         }
+        self.mover.wait();
         match Store::open(&self.shared.files.database) {
             Ok(store) => {
                 self.store = Some(store);
@@ -413,10 +454,13 @@ impl<T: Send + 'static> CommitThread<T> {
         };
         let tidied = store.checkpoint("PASSIVE").and_then(|moved| {
             let more = moved && store.shrink(SHRINK_PAGES)?;
-            Ok(more || !moved)
+            Ok((moved, more))
         });
-        // Anything but 0 makes the next idle moment go on with it.
-        self.log = tidied.as_ref().map_or(1, |&more| usize::from(more));
+        // Anything but 0 makes the next idle moment go on with it. What was not moved is still in the log.
+        self.log = match tidied {
+            Ok((true, more)) => usize::from(more),
+            Ok((false, _)) | Err(_) => self.log.max(1),
+        };
         if let Err(error) = tidied {
             let error = StorageError::sqlite("move the log into the database", &error);
             let mut events = Vec::new();

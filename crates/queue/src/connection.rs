@@ -40,6 +40,15 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Opens a connection that moves the log into the database beside the one that writes.
+pub(crate) fn open_mover(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = open(path)?;
+    // What it moves is synced in full before the log may be written over.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(connection)
+}
+
 fn open(path: &Path) -> rusqlite::Result<Connection> {
     // Not CREATE: the file was created with its mode already. Not URI: the path is a path.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

@@ -74,6 +74,14 @@ impl OpenError {
         }
     }
 
+    /// For want of room on the disk.
+    pub(crate) fn is_full(&self) -> bool {
+        match self {
+            Self::Sqlite { source, .. } => source.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            _ => false,
+        }
+    }
+
     pub(crate) fn sqlite(operation: &'static str, path: &Path, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         if source.sqlite_error_code() == Some(ErrorCode::NotADatabase) {

@@ -70,6 +70,7 @@ mod encode;
 mod error;
 mod files;
 mod inbox;
+mod mover;
 mod pool;
 mod queue;
 mod reader;

@@ -69,7 +69,7 @@ impl<T: Send + 'static> Queue<T> {
         sink: impl Fn(Vec<Event<T>>) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
         let files = Arc::new(Files::open(folder)?);
-        let store = Store::open(&files.database)?;
+        let store = open_store(&files)?;
         let shared = Arc::new(Shared {
             inbox: Inbox::new(),
             pool: Pool::new(),
@@ -173,6 +173,14 @@ impl<T: Send + 'static> Queue<T> {
             let _ = shared.inbox.push(Job { tag: None, task });
         });
         Reader::open(Arc::clone(&self.shared.files), report)
+    }
+}
+
+/// Opens the database. On a full disk the reserve is given up for what the log still has to move.
+fn open_store(files: &Files) -> Result<Store, OpenError> {
+    match Store::open(&files.database) {
+        Err(error) if error.is_full() && files.give_up_reserve() => Store::open(&files.database),
+        opened => opened,
     }
 }
 
