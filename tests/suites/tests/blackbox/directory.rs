@@ -125,7 +125,9 @@ fn a_broken_file_keeps_the_last_good_one_and_is_named_with_its_line() {
         .unwrap_err()
         .to_string();
     assert!(
-        told.contains(&format!("users:{line}: the line does not begin with an address")),
+        told.contains(&format!(
+            "users:{line}: the line does not begin with an address"
+        )),
         "{told}"
     );
     fs::write(&users, good).unwrap();
