@@ -255,7 +255,7 @@ fn a_full_disk_is_said_to_be_and_nothing_accepted_is_lost() {
     }
     let folder = tempfile::tempdir().unwrap();
     let disk = folder.path().join("queue");
-    let _mounted = SmallDisk::mount(&disk, "24m");
+    let _mounted = SmallDisk::mount(&disk, "12m");
     let mut site = Site::builder()
         .folder(folder.path())
         .set("queue.hold_new", "true")
