@@ -13,7 +13,6 @@
 mod connection;
 mod log;
 mod login_delay;
-mod places;
 mod server;
 mod sessions;
 mod settings;

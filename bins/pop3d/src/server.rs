@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use daemon::Drain;
+use daemon::{Drain, NoPlace, Places};
 use ipc::Client;
 use ipc::protocol::Logins;
 use mail_types::{SessionId, Timestamp};
@@ -16,7 +16,6 @@ use tokio::sync::mpsc;
 use crate::connection::Connection;
 use crate::log;
 use crate::login_delay::LoginDelay;
-use crate::places::Places;
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 
@@ -116,9 +115,13 @@ impl Shared {
         alive: &mpsc::Sender<()>,
         drain: &Drain,
     ) {
-        let place = match self.places.take(client) {
+        let place = match self.places.take(client, false) {
             Ok(place) => place,
-            Err(reason) => {
+            Err(full) => {
+                let reason = match full {
+                    NoPlace::InAll => "pop3.connection_limit is reached",
+                    NoPlace::OfClient => "pop3.connection_limit_per_client is reached",
+                };
                 log::turned_away(client, reason);
                 let mut out = Vec::new();
                 pop3_proto::too_many_connections(&mut out);

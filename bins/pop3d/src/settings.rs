@@ -15,7 +15,7 @@ pub(crate) struct Settings {
     pub login_timeout: Duration,
     pub failure_delay: Duration,
     pub login_delay: Duration,
-    pub connections: u32,
+    pub connections: usize,
     pub connections_per_client: u32,
 }
 
@@ -35,7 +35,7 @@ impl Settings {
             login_timeout: pop3.login_timeout,
             failure_delay: pop3.login_failure_delay,
             login_delay: pop3.login_delay,
-            connections: pop3.connection_limit,
+            connections: usize::try_from(pop3.connection_limit).unwrap_or(usize::MAX),
             connections_per_client: pop3.connection_limit_per_client,
         })
     }

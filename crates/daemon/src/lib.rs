@@ -26,6 +26,7 @@ mod error;
 pub mod jail;
 mod life;
 mod log;
+mod places;
 mod service;
 mod session;
 
@@ -33,5 +34,6 @@ pub use error::Error;
 pub use jail::Role;
 pub use life::{Drain, Life, drain_channel};
 pub use log::log_options;
+pub use places::{NoPlace, Place, Places};
 pub use service::{Service, main};
 pub use session::{Assignment, SessionLife, Wake};

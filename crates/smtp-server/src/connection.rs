@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use daemon::Place;
 use ipc::protocol::Origin;
 use mail_types::{Envelope, SessionId};
 use smtp_proto::{Ending, NotStored, Question, Session, Step, Subject, Waiting};
@@ -16,7 +17,6 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::backends;
-use crate::clients::Place;
 use crate::clock::Rate;
 use crate::content::{Content, Request};
 use crate::log::{self, Facts};

@@ -13,7 +13,6 @@
 //! Deliberately absent: threads (the jail has no call to make one), DNS, TLS, authentication.
 
 mod backends;
-mod clients;
 mod clock;
 mod connection;
 mod content;

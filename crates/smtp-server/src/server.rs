@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use config::types::Network;
+use daemon::{NoPlace, Places};
 use smtp_proto::{RelayGround, RelayPermit, Session, Unwelcome};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::backends::Backends;
-use crate::clients::Clients;
 use crate::clock::Calendar;
 use crate::connection::Connection;
 use crate::log;
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
     pub(crate) backends: Arc<Backends>,
     pub(crate) calendar: Calendar,
     shutdown: watch::Receiver<bool>,
-    clients: Arc<Clients>,
+    clients: Arc<Places>,
     turned_away: Throttle,
 }
 
@@ -60,7 +60,7 @@ pub async fn serve(
     let (tell, told) = watch::channel(false);
     let shared = Arc::new(Shared {
         calendar: Calendar::new(settings.time_zone.clone()),
-        clients: Clients::new(
+        clients: Places::new(
             settings.connection_limit,
             settings.connection_limit_per_client,
         ),
@@ -139,10 +139,17 @@ fn is_about_the_peer(error: &io::Error) -> bool {
     )
 }
 
+fn unwelcome(full: NoPlace) -> Unwelcome {
+    match full {
+        NoPlace::InAll => Unwelcome::Full,
+        NoPlace::OfClient => Unwelcome::ClientFull,
+    }
+}
+
 fn admit(stream: TcpStream, client: SocketAddr, shared: &Arc<Shared>) -> Option<Connection> {
     let address = client.ip().to_canonical();
     let trusted = is_trusted(&shared.settings.mynetworks, client);
-    match shared.clients.admit(address, trusted.is_some()) {
+    match shared.clients.take(address, trusted.is_some()) {
         Ok(place) => {
             let session = Session::new(Arc::clone(&shared.settings.server), trusted);
             Some(Connection::new(
@@ -153,7 +160,8 @@ fn admit(stream: TcpStream, client: SocketAddr, shared: &Arc<Shared>) -> Option<
                 Arc::clone(shared),
             ))
         }
-        Err(why) => {
+        Err(full) => {
+            let why = unwelcome(full);
             if let Some(unlogged) = shared.turned_away.pass(std::time::Instant::now()) {
                 log::turned_away(address, why, unlogged);
             }

@@ -18,6 +18,8 @@ use crate::sink::{AdministerTag, Tag};
 const PAGE: usize = 100;
 /// The most recipients listed of one message.
 const RECIPIENTS: usize = 100;
+/// Of what the last attempt said, so much is listed; the log has all of it.
+const REPLY: usize = 500;
 /// A page of a listing ends when its messages name so many recipients: it must fit a frame.
 const PAGE_RECIPIENTS: usize = 2000;
 
@@ -144,7 +146,7 @@ impl Manager {
                     next_attempt: planned.then_some(recipient.due.max(now)),
                     last_reply: recipient
                         .last_reply
-                        .map(|reply| format!("{} {}", reply.status, reply.text)),
+                        .map(|reply| shortened(format!("{} {}", reply.status, reply.text))),
                 })
                 .collect(),
             recipients_left: stored.recipients_left,
@@ -263,6 +265,11 @@ impl Manager {
     }
 }
 
+fn shortened(mut text: String) -> String {
+    text.truncate(text.floor_char_boundary(REPLY));
+    text
+}
+
 /// The state on disk; `None` for active, which is a matter of memory.
 fn stored_state(state: MessageState) -> Option<queue::MessageState> {
     match state {
@@ -300,8 +307,7 @@ pub(super) struct Asker {
 
 impl Asker {
     fn answer(&self, reply: &QueueControlReply) {
-        if let Err(error) = self.sender.send(self.id, reply) {
-            tracing::debug!(%error, "an answer to the administrator found no peer");
-        }
+        // Whoever asked may be gone.
+        let _ = self.sender.send(self.id, reply);
     }
 }

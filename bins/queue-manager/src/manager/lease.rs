@@ -268,10 +268,8 @@ impl Manager {
         let id = work.lease;
         known.leases.insert(id);
         let message = QueueMessage::Work(Box::new(work));
-        if let Err(error) = known.sender.send_with(PUSH, &message, payload, fds) {
-            // The channel has ended; its task will say so, and the lease lapses.
-            tracing::debug!(%error, "work found no agent");
-        }
+        // Should the channel have ended, its task will say so, and the lease lapses.
+        let _ = known.sender.send_with(PUSH, &message, payload, fds);
         let deadline = instant + self.settings.attempt_time;
         self.agents.deadlines.insert((deadline, id));
         let out = Out {

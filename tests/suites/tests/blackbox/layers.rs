@@ -42,7 +42,10 @@ const PROGRAMS: &[&str] = &[
 const TOOLS: &[&str] = &["harness", "suites", "xtask"];
 
 /// Edges inside a layer, each with its reason.
-const SIDEWAYS: &[(&str, &str)] = &[];
+const SIDEWAYS: &[(&str, &str)] = &[
+    // Sessions count their clients as every service does.
+    ("smtp-server", "daemon"),
+];
 
 /// Libraries that stand for an outside authority, and who owns it.
 const OWNERS: &[(&str, &[&str])] = &[

@@ -1,15 +1,23 @@
-//! How many sessions there are, in all and per client.
+//! How many clients a service has, in all and each.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use smtp_proto::Unwelcome;
 use tokio::sync::Notify;
+
+/// Which limit keeps a client out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPlace {
+    /// That on all sessions.
+    InAll,
+    /// That on the sessions of one client.
+    OfClient,
+}
 
 /// The limits and who is here.
 #[derive(Debug)]
-pub(crate) struct Clients {
+pub struct Places {
     limit: usize,
     limit_per_client: u32,
     present: Mutex<Present>,
@@ -41,13 +49,15 @@ impl Key {
 
 /// A session's place; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    clients: Arc<Clients>,
+pub struct Place {
+    places: Arc<Places>,
     key: Option<Key>,
 }
 
-impl Clients {
-    pub(crate) fn new(limit: usize, limit_per_client: u32) -> Arc<Self> {
+impl Places {
+    /// Nobody yet.
+    #[must_use]
+    pub fn new(limit: usize, limit_per_client: u32) -> Arc<Self> {
         Arc::new(Self {
             limit,
             limit_per_client,
@@ -57,20 +67,19 @@ impl Clients {
     }
 
     /// A place for a session from `client`; trusted clients share only the limit of all.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        client: IpAddr,
-        trusted: bool,
-    ) -> Result<Place, Unwelcome> {
+    ///
+    /// # Errors
+    /// Which limit is reached.
+    pub fn take(self: &Arc<Self>, client: IpAddr, trusted: bool) -> Result<Place, NoPlace> {
         let mut present = self.present();
         if present.total >= self.limit {
-            return Err(Unwelcome::Full);
+            return Err(NoPlace::InAll);
         }
         let key = (!trusted).then(|| Key::of(client));
         if let Some(key) = key {
             let count = present.by_client.entry(key).or_insert(0);
             if *count >= self.limit_per_client {
-                return Err(Unwelcome::ClientFull);
+                return Err(NoPlace::OfClient);
             }
             *count += 1;
         }
@@ -79,18 +88,18 @@ impl Clients {
             self.turned.notify_waiters();
         }
         Ok(Place {
-            clients: Arc::clone(self),
+            places: Arc::clone(self),
             key,
         })
     }
 
     /// Waits until there is a session.
-    pub(crate) async fn somebody(&self) {
+    pub async fn somebody(&self) {
         self.until(|total| total > 0).await;
     }
 
     /// Waits until there is none.
-    pub(crate) async fn nobody(&self) {
+    pub async fn nobody(&self) {
         self.until(|total| total == 0).await;
     }
 
@@ -117,10 +126,10 @@ impl Clients {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut present = self.clients.present();
+        let mut present = self.places.present();
         present.total -= 1;
         if present.total == 0 {
-            self.clients.turned.notify_waiters();
+            self.places.turned.notify_waiters();
         }
         let Some(key) = self.key else {
             return;
@@ -140,23 +149,20 @@ mod tests {
 
     #[test]
     fn places_are_limited_and_given_back() {
-        let clients = Clients::new(4, 2);
-        let admit = |address: &str, trusted| clients.admit(address.parse().unwrap(), trusted);
-        let first = admit("2001:db8::1", false).unwrap();
-        let second = admit("2001:db8::2", false).unwrap();
-        assert_eq!(
-            admit("2001:db8::3", false).unwrap_err(),
-            Unwelcome::ClientFull
-        );
-        let third = admit("2001:db8:0:1::1", false).unwrap();
-        let fourth = admit("2001:db8::3", true).unwrap();
-        assert_eq!(admit("192.0.2.1", false).unwrap_err(), Unwelcome::Full);
-        assert_eq!(clients.total(), 4);
+        let places = Places::new(4, 2);
+        let take = |address: &str, trusted| places.take(address.parse().unwrap(), trusted);
+        let first = take("2001:db8::1", false).unwrap();
+        let second = take("2001:db8::2", false).unwrap();
+        assert_eq!(take("2001:db8::3", false).unwrap_err(), NoPlace::OfClient);
+        let third = take("2001:db8:0:1::1", false).unwrap();
+        let fourth = take("2001:db8::3", true).unwrap();
+        assert_eq!(take("192.0.2.1", false).unwrap_err(), NoPlace::InAll);
+        assert_eq!(places.total(), 4);
         drop((first, fourth));
-        drop(admit("2001:db8::3", false).unwrap());
+        drop(take("2001:db8::3", false).unwrap());
         drop((second, third));
-        assert_eq!(clients.total(), 0);
-        assert!(clients.present().by_client.is_empty());
+        assert_eq!(places.total(), 0);
+        assert!(places.present().by_client.is_empty());
     }
 
     #[test]
