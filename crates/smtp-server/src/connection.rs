@@ -25,6 +25,8 @@ use crate::server::Shared;
 
 /// After so long, replies do not wait for the rest of their group.
 const LONG: Duration = Duration::from_secs(1);
+/// A client between transactions has so long to begin another when the server ends.
+const LEAVE_TAKING: Duration = Duration::from_secs(1);
 /// How much one read takes.
 const READ_SIZE: usize = 64 << 10;
 /// After a session that we ended, what the client still sends is read for so long, as closing a socket with unread
@@ -51,7 +53,8 @@ pub(crate) struct Connection {
     /// When input arrived last, or when `pending` began.
     since: Instant,
     rate: Rate,
-    draining: bool,
+    /// Since when this server is ending.
+    draining: Option<Instant>,
     /// The directory did not answer a question of the present group.
     unanswered: bool,
     protocol: &'static str,
@@ -116,7 +119,7 @@ impl Connection {
             began: now,
             since: now,
             rate: Rate::begin(now),
-            draining: false,
+            draining: None,
             unanswered: false,
             protocol: "",
             tally: Tally::default(),
@@ -152,9 +155,10 @@ impl Connection {
                         match self.read(timer.as_mut(), drained.as_mut()).await {
                             Wake::Next(next) => next,
                             Wake::Gone(outcome) => return outcome.map(|()| End::Gone),
+                            Wake::TimedOut if self.must_leave() => Next::Read,
                             Wake::TimedOut => self.end(Ending::TimedOut),
                             Wake::Drain => {
-                                self.draining = true;
+                                self.draining = Some(Instant::now());
                                 Next::Read
                             }
                         }
@@ -387,7 +391,7 @@ impl Connection {
             if let Poll::Ready(wake) = self.poll_input(cx) {
                 return Poll::Ready(wake);
             }
-            if !self.draining && drained.as_mut().poll(cx).is_ready() {
+            if self.draining.is_none() && drained.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Wake::Drain);
             }
             // The timer is only moved when it fires: most input comes long before.
@@ -418,12 +422,16 @@ impl Connection {
 
     fn deadline(&self) -> Instant {
         let times = &self.shared.settings.times;
-        self.since
-            + match self.session.waiting() {
-                Waiting::Content => times.data,
-                Waiting::Idle | Waiting::Command if self.pending.is_empty() => times.idle,
-                Waiting::Idle | Waiting::Command | Waiting::LineEnd => times.command,
-            }
+        let patience = match self.session.waiting() {
+            Waiting::Content => times.data,
+            Waiting::Idle | Waiting::Command if self.pending.is_empty() => times.idle,
+            Waiting::Idle | Waiting::Command | Waiting::LineEnd => times.command,
+        };
+        let deadline = self.since + patience;
+        match self.draining {
+            Some(since) if !self.session.in_transaction() => deadline.min(since + LEAVE_TAKING),
+            _ => deadline,
+        }
     }
 
     /// Writes the replies; a client that does not read them is waited for as long as for one that does not speak.
@@ -459,8 +467,15 @@ impl Connection {
 
     /// Between transactions, an ending server takes its leave (RFC 5321 §3.8).
     fn end_if_draining(&mut self) -> Option<Next> {
-        let free = self.draining && !self.session.in_transaction();
-        free.then(|| self.end(Ending::ShuttingDown))
+        self.must_leave().then(|| self.end(Ending::ShuttingDown))
+    }
+
+    /// A client that has just come, or is about to send its next message, is let do so.
+    fn must_leave(&self) -> bool {
+        let over = self
+            .draining
+            .is_some_and(|since| since.elapsed() >= LEAVE_TAKING);
+        over && !self.session.in_transaction()
     }
 
     async fn linger(&mut self) {
