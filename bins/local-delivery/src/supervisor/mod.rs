@@ -39,6 +39,7 @@ fn supervise(mut service: Service) -> Result<(), Error> {
     service.run(async move |life| {
         let pool = Pool::new(starter, &config.local_delivery);
         tokio::spawn(pool.clone().look_after());
+        let workers = pool.clone();
         let usage = usage::Server::open(socket, asker, pool.clone(), places.clone())
             .map_err(failed("serve delivery.sock"))?;
         let serving = tokio::spawn(usage.serve());
@@ -46,6 +47,7 @@ fn supervise(mut service: Service) -> Result<(), Error> {
         life.ready()?;
         agent.serve(life.drain()).await;
         serving.abort();
+        workers.end().await;
         Ok(())
     })
 }

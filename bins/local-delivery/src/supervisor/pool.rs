@@ -16,12 +16,14 @@ use config::settings::LocalDelivery;
 use ipc::{CallError, Caller, Connection, Protocol, ReceiveError};
 use telemetry::{catalogue, event};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
 use super::starter::{Starter, WorkerJob, WorkerKey, WorkerUser};
 use crate::worker_protocol::{Worker, WorkerReply, WorkerRequest};
 
+/// How long the end of idle workers is waited for.
+const PARTING: Duration = Duration::from_secs(2);
 /// How many requests a worker serves before it gives way to others who wait.
 const TURN: usize = 200;
 /// Idle workers are not looked for more often.
@@ -62,6 +64,8 @@ struct Inner {
     workers: Mutex<HashMap<WorkerKey, Arc<Entry>>>,
     /// Processes that are not reaped yet, so that their ids are surely theirs, and whose rights they have.
     alive: Mutex<HashMap<u32, Option<WorkerUser>>>,
+    /// Ended processes were reaped.
+    reaped: Notify,
 }
 
 /// One worker, or the wait for its start.
@@ -101,6 +105,7 @@ impl Pool {
             waiting: AtomicUsize::new(0),
             workers: Mutex::default(),
             alive: Mutex::default(),
+            reaped: Notify::new(),
         }))
     }
 
@@ -130,6 +135,23 @@ impl Pool {
         }
     }
 
+    /// Ends the workers, which have nothing left to do, and waits for their processes.
+    pub async fn end(&self) {
+        self.end_idle_since(Instant::now(), usize::MAX);
+        let all_gone = async {
+            loop {
+                // Created before the look, it hears of every end from here on.
+                let reaped = self.0.reaped.notified();
+                if lock(&self.0.alive).is_empty() {
+                    return;
+                }
+                reaped.await;
+            }
+        };
+        // A worker that does not end has lost its channel, and ends when it looks at it.
+        let _ = timeout_at(Instant::now() + PARTING, all_gone).await;
+    }
+
     fn reap(&self) {
         let mut alive = lock(&self.0.alive);
         while let Ok(Some(process)) = sandbox::process::next_dead() {
@@ -137,6 +159,7 @@ impl Pool {
                 return;
             };
             let user = alive.remove(&process).flatten();
+            self.0.reaped.notify_waiters();
             if !end.is_success() {
                 event!(
                     catalogue::WORKER_DIED,
