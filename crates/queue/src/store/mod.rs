@@ -102,7 +102,7 @@ impl Store {
                 .pragma_query_value(None, name, |row| row.get::<_, i64>(0))
         };
         let (free, all) = (count("freelist_count")?, count("page_count")?);
-        if free < 4_096 || free < all / 4 {
+        if free < 2_048 || free < all / 4 {
             return Ok(false);
         }
         self.vacuum(pages)?;
