@@ -11,7 +11,8 @@
 //! syncs per message. A few **sync threads** create, sync and remove spool files; a message's row
 //! is written only after its file and folder are synced. [`Reader`]s have connections of their
 //! own, which the write-ahead log lets read while the commit thread writes. A **sweep thread**
-//! looks for spool files that belong to nothing.
+//! looks for spool files that belong to nothing. A **mover thread** copies a long log into the
+//! database while commits go on; it changes nothing that a reader sees.
 //!
 //! # States
 //! On disk (`message.state`); *active* and *leased* are the owner's memory, laid over them, and a
